@@ -1,0 +1,43 @@
+"""Shared by all tests: a ROS domain that no other process on the machine uses."""
+
+import contextlib
+import fcntl
+import pathlib
+import tempfile
+
+import pytest
+
+
+@contextlib.contextmanager
+def free_domain():
+    """A domain id held through a lock file, so that test runs side by side never hear each other."""
+    for domain in range(1, 101):
+        with open(pathlib.Path(tempfile.gettempdir()) / f'dfd_depth_ros_domain_{domain}.lock', 'w') as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield domain
+            return
+    raise RuntimeError('all ROS domains from 1 to 100 are taken')
+
+
+@pytest.fixture(scope='session')
+def ros_domain(tmp_path_factory):
+    """Environment of every ROS process that the tests start: own domain, loopback only, own log folder."""
+    pytest.importorskip('rclpy')
+    with free_domain() as domain, pytest.MonkeyPatch.context() as patch:
+        patch.setenv('ROS_DOMAIN_ID', str(domain))
+        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        patch.setenv('ROS_LOG_DIR', str(tmp_path_factory.mktemp('ros_log')))
+        yield domain
+
+
+@pytest.fixture
+def ros(ros_domain):
+    """rclpy, initialised for one test."""
+    import rclpy
+
+    rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    yield rclpy
+    rclpy.try_shutdown()
