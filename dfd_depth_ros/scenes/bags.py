@@ -1,0 +1,260 @@
+"""ROS 2 bags as frames: image, lens state, calibration and ground truth, joined by their stamps.
+
+A bag is read twice and never held in memory: once for stamps, lens states and calibration, once for the pictures.
+Ground truth must carry the stamp of its image. The lens state is taken at that stamp, or between its neighbours,
+linear in dioptres.
+"""
+
+import struct
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import NamedTuple
+
+import numpy as np
+from rosbags.serde import SerdeError
+
+from dfd_depth_ros.optics.lens import Lens, LensError
+from dfd_depth_ros.scenes.encodings import EncodingError, decode_compressed, decode_depth, decode_image
+from dfd_depth_ros.scenes.frame import Frame, Intrinsics
+from dfd_depth_ros.scenes.recordings import BagError, BagWriter, Recording, typestore
+
+__all__ = ['BagError', 'BagFrames', 'BagWriter', 'Recording', 'Times', 'read_bag']
+
+IMAGE = 'sensor_msgs/msg/Image'
+COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+JOINT_STATE = 'sensor_msgs/msg/JointState'
+
+# The topics that may fill each role, best first: a name relative to the camera's namespace, and its message type.
+ROLES = {
+    'image': {'image_raw': IMAGE, 'image_raw/compressed': COMPRESSED},
+    'camera_info': {'camera_info': CAMERA_INFO},
+    'lens': {'lens': JOINT_STATE, 'lens_used': JOINT_STATE},
+    'truth': {'ground_truth/depth': IMAGE},
+    'depth': {'depth/image_rect': IMAGE},
+}
+_LENS_NAMES = tuple(field.name for field in fields(Lens) if field.name != 'side')
+
+
+class Times(NamedTuple):
+    """Stamps and receive times of one topic: (N,) int64 nanoseconds, in the order of the file."""
+
+    stamp_ns: np.ndarray
+    receive_ns: np.ndarray
+
+
+class BagFrames:
+    """The frames of a bag in the order in which its images were recorded; it may be iterated again and again.
+
+    topics: role -> topic found. times: role -> Times, of the recorded `depth` too. truncated and notes: sentences about
+    what could not be read and what was left out (complete after an iteration).
+    """
+
+    def __init__(self, path, lens: Lens | None = None, topics: Mapping[str, str] | None = None, max_age_s: float = 0.5):
+        self._recording = Recording(path)
+        self._given = {} if lens is None else {field.name: getattr(lens, field.name) for field in fields(Lens)}
+        types, times, states = _scan(self._recording)
+        if not types:
+            raise BagError(
+                f'{path} holds no readable image: {"; ".join(self.truncated) or "no topic of an image type"}'
+            )
+        self.topics = _find_topics(types, topics or {}, path)
+        self.times = {role: times[topic] for role, topic in self.topics.items()}
+        self._is_compressed = types[self.topics['image']] == COMPRESSED
+        self._calibrations = states[self.topics.get('camera_info')]
+        self._lens_table = _lens_table(states[self.topics.get('lens')], self.topics.get('lens'))
+        self._usable = self._with_lens(self.times['image'].stamp_ns, max_age_s)
+
+    @property
+    def truncated(self) -> list[str]:
+        return self._recording.truncated
+
+    @property
+    def notes(self) -> list[str]:
+        return self._recording.notes
+
+    def __len__(self) -> int:
+        """Number of images that have a lens state (all of them in a bag without a lens topic)."""
+        return int(np.isin(self.times['image'].stamp_ns, list(self._usable)).sum())
+
+    def __iter__(self) -> Iterator[Frame]:
+        awaited = set(self.times['truth'].stamp_ns.tolist()) & self._usable if 'truth' in self.times else set()
+        truths, waiting = {}, deque()
+        wanted = {self.topics[role] for role in ('image', 'truth') if role in self.topics}
+        for message in self._recording.messages(wanted):
+            stamp = _stamp_ns(message.data)
+            if message.topic == self.topics['image']:
+                if stamp in self._usable:
+                    waiting.append((stamp, message.data))
+            elif stamp in awaited:
+                truths[stamp] = message.data
+            while waiting and (waiting[0][0] not in awaited or waiting[0][0] in truths):
+                stamp, data = waiting.popleft()
+                awaited.discard(stamp)
+                yield from self._frame(stamp, data, truths.pop(stamp, None))
+
+    def _frame(self, stamp: int, data: bytes, truth: bytes | None) -> Iterator[Frame]:
+        """The one frame of an image message; none, and a note, where a picture cannot be read."""
+        where = f'{self._recording.path.name} at {stamp / 1e9:.9f} s'
+        try:
+            image = self._image(data)
+            depth = None if truth is None else _pixels(truth, decode_depth)
+        except (EncodingError, SerdeError, struct.error, IndexError, ValueError) as error:
+            self._note(f'{where}: {error}')
+            return
+        if depth is not None and depth.shape != image.shape[:2]:
+            self._note(f'{where}: ground truth is {_size(depth)} pixels but the image is {_size(image)}')
+            return
+        intrinsics = self._intrinsics(stamp, image, where)
+        yield Frame(
+            name=where,
+            image=image,
+            lens=self._lens(stamp, intrinsics, where),
+            depth=None if depth is None else np.where(depth > 0, depth, np.float32(np.nan)),
+            intrinsics=intrinsics,
+            stamp=stamp / 1e9,
+            sequence=self._recording.path.stem,
+        )
+
+    def _image(self, data: bytes) -> np.ndarray:
+        if not self._is_compressed:
+            return _pixels(data, decode_image)
+        message = typestore().deserialize_cdr(data, COMPRESSED)
+        return decode_compressed(message.data, message.format)
+
+    def _intrinsics(self, stamp: int, image: np.ndarray, where: str) -> Intrinsics | None:
+        """Of the camera_info with the image's stamp, else of the first one; None where the camera is not calibrated."""
+        if not self._calibrations:
+            return None
+        first = next(iter(self._calibrations.values()))
+        info = typestore().deserialize_cdr(self._calibrations.get(stamp, first), CAMERA_INFO)
+        if info.k[0] == 0:
+            return None
+        if info.width and (info.height, info.width) != image.shape[:2]:
+            raise BagError(
+                f'{where}: camera_info is for {info.width}x{info.height} pixels, the image has {_size(image)}'
+            )
+        return Intrinsics(*map(float, info.k[[0, 4, 2, 5]]))
+
+    def _lens(self, stamp: int, intrinsics: Intrinsics | None, where: str) -> Lens | None:
+        """Messages give the state, the given lens what they leave out, calibration the pixel pitch as a last resort."""
+        stamps, columns = self._lens_table
+        values = self._given | {name: float(np.interp(stamp, stamps, column)) for name, column in columns.items()}
+        if not values:
+            return None
+        if not values.get('pixel_pitch_m') and intrinsics and 'focal_length_m' in values:
+            values['pixel_pitch_m'] = values['focal_length_m'] / intrinsics.fx
+        try:
+            return Lens.from_dict(values)
+        except LensError as error:
+            raise LensError(f'{where}: {error}') from None
+
+    def _with_lens(self, stamps: np.ndarray, max_age_s: float) -> set:
+        """Stamps of the images near enough to a lens state; one single state is a fixed lens and serves them all."""
+        known = self._lens_table[0]
+        if len(known) < 2:
+            return set(stamps.tolist())
+        after = np.clip(np.searchsorted(known, stamps), 1, len(known) - 1)
+        age_s = np.minimum(abs(stamps - known[after - 1]), abs(known[after] - stamps)) / 1e9
+        if (missing := int((age_s > max_age_s).sum())) > 0:
+            self._note(f'{missing} of {len(stamps)} images have no lens state within {max_age_s:g} s and were left out')
+        return set(stamps[age_s <= max_age_s].tolist())
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def read_bag(path, lens: Lens | None = None, topics: Mapping[str, str] | None = None) -> BagFrames:
+    """The frames of a rosbag2 folder, .mcap or .db3.
+
+    lens: fills what the bag's lens messages leave out (pixel pitch, side), or is the lens of every frame where there
+    are none. topics: role of ROLES -> topic, where names differ. Raises BagError, and LensError while iterating; a bag
+    that was cut is no error, see `BagFrames.truncated`.
+    """
+    return BagFrames(path, lens, topics)
+
+
+def _scan(recording: Recording):
+    """One pass: topic -> type, topic -> Times, and topic -> {stamp: bytes} of the small messages."""
+    known = {msgtype for names in ROLES.values() for msgtype in names.values()}
+    types, times, states = {}, defaultdict(list), defaultdict(dict)
+    for message in recording.messages():
+        if message.msgtype not in known or len(message.data) < 12:
+            continue
+        types[message.topic] = message.msgtype
+        stamp = _stamp_ns(message.data)
+        times[message.topic].append((stamp, message.receive_ns))
+        if message.msgtype in (CAMERA_INFO, JOINT_STATE):
+            states[message.topic][stamp] = message.data
+    return types, {topic: Times(*np.array(pairs, np.int64).T) for topic, pairs in times.items()}, states
+
+
+def _find_topics(types: Mapping[str, str], given: Mapping[str, str], path) -> dict:
+    """Role -> topic. The image's namespace is searched first, then any topic that ends alike (our own
+    depth/camera_info is never the camera's)."""
+    found = {}
+    for role, names in ROLES.items():
+        if role in given:
+            if types.get(given[role]) not in names.values():
+                raise BagError(f'{path} has no topic {given[role]} of type {" or ".join(names.values())}')
+            found[role] = given[role]
+            continue
+        namespace = _namespace(found.get('image', ''))
+        for name, msgtype in names.items():
+            alike = [topic for topic, kind in types.items() if kind == msgtype and f'/{topic}'.endswith(f'/{name}')]
+            alike = [topic for topic in alike if topic == namespace + name] or [
+                topic for topic in alike if not topic.endswith(f'depth/{name}')
+            ]
+            if len(alike) > 1:
+                raise BagError(f'{path} has several {role} topics ({", ".join(sorted(alike))}); choose one of them')
+            if alike:
+                found[role] = alike[0]
+                break
+    if 'image' not in found:
+        raise BagError(f'{path} has no topic that ends in image_raw; it has {", ".join(sorted(types))}')
+    return found
+
+
+def _namespace(image_topic: str) -> str:
+    """'/camera/' of '/camera/image_raw'."""
+    for name in ROLES['image']:
+        if image_topic.endswith(name):
+            return image_topic[: -len(name)]
+    return image_topic.rpartition('/')[0] + '/'
+
+
+def _lens_table(states: Mapping[int, bytes], topic: str | None):
+    """Lens states in order: stamps (N,) and name -> (N,) values, focus in dioptres."""
+    rows = []
+    for stamp, data in sorted(states.items()):
+        message = typestore().deserialize_cdr(data, JOINT_STATE)
+        if len(message.name) != len(message.position):
+            raise BagError(f'{topic} has {len(message.name)} names for {len(message.position)} positions')
+        row = dict(zip(message.name, map(float, message.position), strict=True))
+        if row.get('focus_distance_m', 0) > 0:
+            row.setdefault('focus_dioptre', 1 / row['focus_distance_m'])
+        if not any(name in row for name in _LENS_NAMES):
+            raise BagError(f'{topic} names {", ".join(row) or "nothing"}; expected some of {", ".join(_LENS_NAMES)}')
+        rows.append((stamp, row))
+    names = [name for name in _LENS_NAMES if rows and all(name in row for _, row in rows)]
+    stamps = np.array([stamp for stamp, _ in rows], np.int64)
+    return stamps, {name: np.array([row[name] for _, row in rows]) for name in names}
+
+
+def _pixels(data: bytes, decode) -> np.ndarray:
+    message = typestore().deserialize_cdr(data, IMAGE)
+    return decode(
+        message.data, message.height, message.width, message.encoding, message.step, bool(message.is_bigendian)
+    )
+
+
+def _stamp_ns(data: bytes) -> int:
+    """Header stamp of a serialised message: 4 bytes of encapsulation (the second tells endianness), sec, nanosec."""
+    seconds, nanoseconds = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
+    return seconds * 1_000_000_000 + nanoseconds
+
+
+def _size(array: np.ndarray) -> str:
+    return f'{array.shape[1]}x{array.shape[0]}'
