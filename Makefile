@@ -1,0 +1,53 @@
+# The commands people run. Where ROS 2 is sourced they use it; elsewhere they build a virtual environment with the
+# pinned wheels of constraints.txt, ROS 2 included. The first run installs, later runs start at once.
+#
+#   make demo ARGS='--seconds 10'     make test ARGS='-k lens'     make test VENV=/tmp/venv PYTHON=python3.12
+
+SHELL := /bin/bash
+VENV ?= .venv
+SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do $$p -c '$(SUPPORTED)' 2>&- && echo $$p && break; done)
+ROS := $(if $(ROS_DISTRO),$(shell python3 -c 'import rclpy' 2>&- && echo $(ROS_DISTRO)))
+
+# One stamp for each kind of environment: sourcing another ROS 2, or none, builds it anew.
+CREATED := $(VENV)/.created-$(or $(ROS),wheels)
+INSTALLED := $(VENV)/.installed
+
+# A wheel of ROS 2 run inside another environment of such wheels would look for its libraries there.
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+.PHONY: demo test train lint venv clean
+
+demo: venv  ## a ROS 2 graph turns defocused frames into scored metric depth
+	$(VENV)/bin/demo $(ARGS)
+
+test: venv  ## linter and tests
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+train: venv  ## the networks, from nothing but the package
+	$(VENV)/bin/train $(ARGS)
+
+lint: venv
+	$(VENV)/bin/python -m ruff check .
+
+venv: $(INSTALLED)
+
+$(CREATED):
+	@test -n "$(PYTHON)" || { echo 'No Python 3.10 to 3.12 with venv found: install python3-venv, or name one with PYTHON=.' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(if $(ROS),--system-site-packages) $(VENV)
+	touch $@
+
+# On a machine with ROS 2 its own NumPy stays: the messages are compiled against it.
+$(INSTALLED): $(CREATED) setup.py constraints.txt
+ifeq ($(ROS),)
+	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable '.[test,ros-wheels]'
+else
+	$(VENV)/bin/python -c 'import numpy; print(f"numpy=={numpy.__version__}")' >$(VENV)/constraints.txt
+	grep '^torch==' constraints.txt >>$(VENV)/constraints.txt
+	$(VENV)/bin/python -m pip install --constraint $(VENV)/constraints.txt --editable '.[test]'
+endif
+	touch $@
+
+clean:  ## what building left behind; .venv, out and runs stay
+	rm -rf build install log *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,68 @@
+"""How colcon and pip install the package; ROS itself comes from the machine, or from the extra `ros-wheels`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = 'dfd_depth_ros'
+EXECUTABLES = {
+    'depth_node': 'nodes:depth_node',
+    'camera_simulator': 'nodes:camera_simulator',
+    'demo': 'demo:main',
+    'train': 'train:main',
+    'evaluate': 'evaluate:main',
+    'benchmark': 'benchmark:main',
+}
+
+
+def share(*trees):
+    """Every file of the named folders, folder by folder, as setuptools wants its data files."""
+    folders = sorted({path.parent for tree in trees for path in Path(tree).rglob('*') if path.is_file()})
+    files = {folder: sorted(str(path) for path in folder.iterdir() if path.is_file()) for folder in folders}
+    return [(f'share/{NAME}/{folder}', names) for folder, names in files.items() if '__pycache__' not in folder.parts]
+
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    description='Metric depth with an honest error bar from one defocused camera.',
+    license='Apache-2.0',
+    maintainer='dfd_depth_ros maintainers',
+    maintainer_email='maintainers@dfd-depth-ros.example',
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        *share('config', 'launch', 'models'),
+    ],
+    python_requires='>=3.10',
+    install_requires=[
+        'matplotlib',
+        'numpy',
+        'opencv-python-headless',
+        'PyYAML',
+        'rosbags',
+        'safetensors',
+        'scikit-image>=0.25',
+        'tensorboard',
+        'torch',
+        'tqdm',
+    ],
+    extras_require={
+        'test': ['hypothesis', 'pytest<9', 'pytest-timeout', 'ruff'],
+        'ros-wheels': [
+            'ros-rclpy',
+            'ros-rmw-fastrtps-cpp',
+            'ros-diagnostic-msgs',
+            'ros-geometry-msgs',
+            'ros-lifecycle-msgs',
+            'ros-sensor-msgs',
+            'ros-std-msgs',
+            'ros-visualization-msgs',
+        ],
+        'gpu': ['gsplat==1.5.3', 'packaging'],
+    },
+    entry_points={
+        'console_scripts': [f'{name} = {NAME}.cli.{target}' for name, target in EXECUTABLES.items()],
+    },
+)
