@@ -9,9 +9,31 @@ import dfd_depth_ros
 
 PACKAGE = 'dfd_depth_ros'
 # A room may import only itself, the rooms before it and the modules of the top level.
-ROOMS = ['optics', 'scenes', 'networks', 'splatting', 'temporal', 'estimation', 'evaluation', 'training', 'ros', 'benchmarks', 'cli']
+ROOMS = [
+    'optics',
+    'scenes',
+    'networks',
+    'splatting',
+    'temporal',
+    'estimation',
+    'evaluation',
+    'training',
+    'ros',
+    'benchmarks',
+    'cli',
+]
 ROS_PACKAGES = set(
-    ['builtin_interfaces', 'cv_bridge', 'launch', 'launch_ros', 'message_filters', 'rcl_interfaces', 'rclpy', 'sensor_msgs_py', 'tf2_ros']
+    [
+        'builtin_interfaces',
+        'cv_bridge',
+        'launch',
+        'launch_ros',
+        'message_filters',
+        'rcl_interfaces',
+        'rclpy',
+        'sensor_msgs_py',
+        'tf2_ros',
+    ]
 )
 MAX_LINES = 400
 
@@ -112,7 +134,10 @@ def test_missing_module_docstring_is_found():
     ('path', 'source'),
     [
         ('ros/a.py', 'import rclpy\nfrom sensor_msgs.msg import Image\nfrom dfd_depth_ros.estimation import estimator'),
-        ('scenes/a.py', 'from dfd_depth_ros.paths import resolve_path\nfrom .frame import Frame\nimport rosbags.rosbag2'),
+        (
+            'scenes/a.py',
+            'from dfd_depth_ros.paths import resolve_path\nfrom .frame import Frame\nimport rosbags.rosbag2',
+        ),
         ('cli/a.py', 'def _private():\n    return 1\nclass _Private:\n    def m(self): ...'),
         ('cli/__init__.py', ''),
     ],

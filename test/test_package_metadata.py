@@ -26,6 +26,7 @@ THIRD_PARTY = {
     'tqdm': ('tqdm', 'python3-tqdm'),
     'yaml': ('PyYAML', 'python3-yaml'),
 }
+EXECUTABLES = {'depth_node', 'camera_simulator', 'demo', 'train', 'evaluate', 'benchmark'}
 OPTIONAL = {'gsplat'}  # imported only where it is installed
 
 
@@ -89,15 +90,13 @@ def test_no_ros_wheel_is_required():
 
 def test_executables_exist():
     points = importlib.metadata.distribution(NAME).entry_points.select(group='console_scripts')
-    assert {'depth_node', 'camera_simulator', 'demo', 'train', 'evaluate', 'benchmark'} <= {point.name for point in points}
+    assert {point.name for point in points} >= EXECUTABLES
     assert all(callable(point.load()) for point in points)
 
 
 def test_constraints_pin_every_requirement():
     pinned = set(re.findall(r'^([\w.-]+)==', (ROOT / 'constraints.txt').read_text(), flags=re.MULTILINE))
     required = {
-        re.match(r'[\w-]+', text).group()
-        for text in importlib.metadata.requires(NAME)
-        if 'extra == "gpu"' not in text
+        re.match(r'[\w-]+', text).group() for text in importlib.metadata.requires(NAME) if 'extra == "gpu"' not in text
     }
     assert required <= pinned
