@@ -1,0 +1,203 @@
+"""`depth_node`: defocused images and the lens state in, metric depth with its sigma out.
+
+Callbacks only store what arrived; one worker thread serves the latest image. Nothing that a message says can stop the
+node: a bad one is dropped, counted and named in the diagnostics, and the next good one is served.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+
+from dfd_depth_ros.optics.lens import LensError
+from dfd_depth_ros.ros import messages, qos
+from dfd_depth_ros.ros.diagnostics import Monitor, to_message
+from dfd_depth_ros.ros.lens_sources import LensSource
+from dfd_depth_ros.ros.outputs import Outputs, RCLError, Result, limited
+from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, ParameterError, changed, declare
+from dfd_depth_ros.ros.worker import LatestWorker
+from dfd_depth_ros.scenes.frame import Intrinsics
+
+STOP_TIMEOUT_S = 1.5
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+_DROP_CAUSES = ((LensError, 'lens'), (RCLError, 'publish'), (ValueError, 'image'), (Exception, 'estimator'))
+
+
+def load_estimator(settings: dict):
+    """The DepthEstimator that the parameters ask for. Raises ValueError in one sentence where it cannot be had."""
+    import torch
+
+    from dfd_depth_ros.estimation import estimator
+
+    if settings['threads']:
+        torch.set_num_threads(settings['threads'])
+    return estimator.load_estimator(settings['weights'], settings['device'], settings['temporal.filter'])
+
+
+class DepthNode(LifecycleNode):
+    """The lifecycle node. load(settings) returns an estimator with the methods of DepthEstimator."""
+
+    def __init__(self, load: Callable = load_estimator, **options):
+        super().__init__('depth_node', **options)
+        self._load = load
+        self._estimator = self._outputs = self._worker = self._camera_info = None
+        self._subscriptions_of_inputs: list = []
+        self._lens = LensSource()
+        self._last_stamp = 0
+        self.monitor = Monitor(self._log)
+        self.settings = declare(self, DEPTH_PARAMETERS)
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos.reliable(10))
+        self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        if self.settings['autostart'] and self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
+
+    # Lifecycle
+
+    def on_configure(self, state):
+        try:
+            self._lens.configure(self.settings)
+            self._estimator = self._load(self.settings)
+            self._outputs = Outputs(self, self._on_incompatible_qos)
+            self._subscribe()
+        except Exception as error:
+            self.monitor.failure(f'cannot configure: {_sentence(error)}')
+            return FAILURE
+        self.monitor.failure('')
+        self.monitor.fact(model=self._estimator.model_name, weights_digest=self._estimator.digest)
+        self.monitor.fact(device=self._estimator.device)
+        return super().on_configure(state)
+
+    def on_activate(self, state):
+        self._estimator.reset()
+        self._last_stamp = 0
+        self._worker = LatestWorker(self._serve, lambda message, cause: self.monitor.dropped(cause))
+        return super().on_activate(state)
+
+    def on_deactivate(self, state):
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state):
+        for subscription in self._subscriptions_of_inputs:
+            self.destroy_subscription(subscription)
+        self._outputs.destroy()
+        self._estimator = self._outputs = self._camera_info = None
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state):
+        self._stop()
+        return super().on_shutdown(state)
+
+    def destroy_node(self):
+        self._stop()
+        super().destroy_node()
+
+    def _stop(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker and not worker.stop(STOP_TIMEOUT_S):
+            self.get_logger().warning('the last image is still in work')
+
+    # Input: store, nothing else
+
+    def _subscribe(self) -> None:
+        """As with image_transport, the compressed topic follows a remapped `image_raw`."""
+        image = {
+            'raw': (Image, 'image_raw', self._on_image),
+            'compressed': (CompressedImage, f'{self.resolve_topic_name("image_raw")}/compressed', self._on_image),
+        }
+        topics = [image[self.settings['image_transport']], (CameraInfo, 'camera_info', self._on_camera_info)]
+        if self.settings['lens.source'] == 'joint_state':
+            topics.append((JointState, 'lens', self._on_lens))
+        self._subscriptions_of_inputs = [qos.subscribe(self, *topic, self._on_incompatible_qos) for topic in topics]
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        if self._worker:
+            self.monitor.received()
+            self._worker.offer(message)
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
+
+    def _on_lens(self, message: JointState) -> None:
+        try:
+            unknown = self._lens.add(messages.to_nanoseconds(message.header.stamp), messages.to_lens_values(message))
+            self.monitor.condition('lens', f'lens message has unknown names: {", ".join(unknown)}' if unknown else '')
+        except ValueError as error:
+            self.monitor.error('lens', f'lens message refused: {error}')
+
+    def _on_incompatible_qos(self, text: str) -> None:
+        self.monitor.condition('qos', text)
+
+    def _on_parameters(self, parameters) -> SetParametersResult:
+        configured = self._estimator is not None
+        try:
+            settings = changed(self.settings, parameters, DEPTH_PARAMETERS, configured)
+            if configured:
+                self._lens.configure(settings)
+        except (ParameterError, LensError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.settings = settings
+        return SetParametersResult(successful=True)
+
+    # Work: one image after the other, in the worker thread
+
+    def _serve(self, message: Image | CompressedImage) -> None:
+        started = time.perf_counter()
+        settings, stamp = self.settings, messages.to_nanoseconds(message.header.stamp)
+        try:
+            result = self._estimate(message, stamp, settings)
+            self._outputs.publish_depth(result)
+        except Exception as error:
+            cause = next(cause for kind, cause in _DROP_CAUSES if isinstance(error, kind))
+            self.monitor.dropped(cause, _sentence(error))
+            return
+        latency_s = (self.get_clock().now().nanoseconds - stamp) / 1e9
+        self.monitor.published(latency_s, time.perf_counter() - started)
+        for problem in self._outputs.publish_rest(result, settings):
+            self.monitor.error('publish', problem)
+
+    def _estimate(self, message: Image | CompressedImage, stamp: int, settings: dict) -> Result:
+        if stamp < self._last_stamp:
+            self.monitor.warning('time', f'image stamp jumped back by {(self._last_stamp - stamp) / 1e9:.3f} s')
+            self._estimator.reset()
+        self._last_stamp = stamp
+        image, info = messages.to_rgb(message, settings['max_pixels']), self._camera_info
+        camera = self._camera(info, image)
+        match = self._lens.match(stamp, camera)
+        estimate = self._estimator.estimate(image, match.lens, stamp / 1e9)
+        self.monitor.fact(lens_quality=match.quality, lens_age_s=f'{match.age_s:.3f}', notes='; '.join(estimate.notes))
+        estimate = limited(estimate, settings['range.min_m'], settings['range.max_m'])
+        return Result(message.header, image, match.lens, estimate, info, camera)
+
+    def _camera(self, info: CameraInfo | None, image: np.ndarray) -> Intrinsics | None:
+        """The camera of the image, or None and a condition that says why not."""
+        try:
+            if info is None:
+                raise messages.CalibrationError('no camera_info has arrived')
+            camera = messages.to_intrinsics(info, *image.shape[:2])
+        except messages.CalibrationError as error:
+            self.monitor.condition('camera', f'{error}; depth/points is withheld')
+            return None
+        self.monitor.condition('camera', '')
+        return camera
+
+    # Diagnostics
+
+    def _report(self) -> None:
+        name = self.get_fully_qualified_name().lstrip('/')
+        report = self.monitor.report(active=self._worker is not None)
+        self._diagnostics.publish(to_message(f'{name}: depth', *report, self.get_clock().now().to_msg()))
+
+    def _log(self, severity: str, text: str) -> None:
+        getattr(self.get_logger(), severity)(text)
+
+
+def _sentence(error: Exception) -> str:
+    """Our own errors speak for themselves; others need their type."""
+    return str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'

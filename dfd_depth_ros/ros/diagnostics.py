@@ -1,0 +1,149 @@
+"""What the node knows about itself: counts, latencies and conditions, and the diagnostics message made from them.
+
+inputs = outputs + drops + pending holds at every instant.
+"""
+
+import collections
+import threading
+import time
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+WINDOW_S = 10.0
+LOG_PERIOD_S = 5.0
+
+
+class Monitor:
+    """Counts of one node, safe to use from several threads. `log(severity, text)` gets each condition that
+    lasts until a report as a 'warning', and other warnings and errors of one cause at most every five seconds."""
+
+    def __init__(self, log):
+        self._log = log
+        self._lock = threading.Lock()
+        self._inputs = self._outputs = self._errors = 0
+        self._drops = collections.Counter()
+        self._conditions: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
+        self._facts: dict[str, str] = {}
+        self._served: collections.deque = collections.deque(maxlen=2000)
+        self._logged: dict[str, float] = {}
+        self._warnings: list[str] = []
+        self._previous = (0, 0, 0)
+        self._last_error = self._failure = ''
+
+    def received(self) -> None:
+        """One image came in."""
+        with self._lock:
+            self._inputs += 1
+
+    def published(self, latency_s: float, processing_s: float) -> None:
+        """One depth image went out. latency_s: from its stamp. processing_s: in the worker thread."""
+        with self._lock:
+            self._outputs += 1
+            self._served.append((time.monotonic(), latency_s, processing_s))
+
+    def dropped(self, cause: str, error: str = '') -> None:
+        """One image will never become a depth image; error is the sentence for the user, where it is one."""
+        with self._lock:
+            self._drops[cause] += 1
+        if error:
+            self.error(cause, error)
+
+    def error(self, cause: str, text: str) -> None:
+        """Something went wrong once."""
+        with self._lock:
+            self._errors += 1
+            self._last_error = text
+        self._log_seldom('error', cause, text)
+
+    def warning(self, cause: str, text: str) -> None:
+        """Something happened that the next report is to mention."""
+        with self._lock:
+            self._warnings.append(text)
+        self._log_seldom('warning', cause, text)
+
+    def failure(self, text: str) -> None:
+        """The node cannot work at all, or (empty text) it can again."""
+        with self._lock:
+            self._failure = text
+        if text:
+            self._log('error', text)
+
+    def condition(self, name: str, text: str) -> None:
+        """Something is not as it should be from now on, or (empty text) it is again."""
+        with self._lock:
+            self._conditions[name] = text
+
+    def fact(self, **values) -> None:
+        """Values to show as they are."""
+        with self._lock:
+            self._facts.update({name: str(value) for name, value in values.items()})
+
+    def report(self, active: bool) -> tuple[bytes, str, dict[str, str]]:
+        """Level, message and values since the last report. active: images are expected."""
+        with self._lock:
+            conditions = {name: text for name, text in self._conditions.items() if text}
+            news = [text for name, text in conditions.items() if text != self._reported.get(name)]
+            self._reported = conditions
+            served = [entry for entry in self._served if entry[0] > time.monotonic() - WINDOW_S]
+            drops = sum(self._drops.values())
+            counts = (self._inputs, drops, self._errors)
+            fresh = tuple(np.subtract(counts, self._previous).tolist())
+            self._previous = counts
+            values = {
+                'inputs': str(self._inputs),
+                'outputs': str(self._outputs),
+                'drops': str(drops),
+                'pending': str(self._inputs - self._outputs - drops),
+                **{f'drops.{cause}': str(count) for cause, count in sorted(self._drops.items())},
+                'errors': str(self._errors),
+                **_rates(served),
+                **self._facts,
+                **{f'condition.{name}': text for name, text in conditions.items()},
+                'last_error': self._last_error,
+            }
+            level, message = self._verdict(active, fresh, values)
+        for text in news:
+            self._log('warning', text)
+        return level, message, values
+
+    def _log_seldom(self, severity: str, cause: str, text: str) -> None:
+        now = time.monotonic()
+        if now - self._logged.get(cause, -LOG_PERIOD_S) >= LOG_PERIOD_S:
+            self._logged[cause] = now
+            self._log(severity, text)
+
+    def _verdict(self, active: bool, fresh: tuple[int, int, int], values: dict[str, str]) -> tuple[bytes, str]:
+        inputs, drops, errors = fresh
+        warnings = [*self._reported.values(), *self._warnings]
+        self._warnings = []
+        if active and not inputs:
+            warnings.append('no image has arrived since the last report')
+        if drops:
+            warnings.append(f'{drops} images were dropped since the last report')
+        if self._failure or errors:
+            return DiagnosticStatus.ERROR, self._failure or self._last_error
+        if warnings:
+            return DiagnosticStatus.WARN, '; '.join(warnings)
+        return DiagnosticStatus.OK, f'depth at {values["rate_hz"]} Hz' if active else 'not active'
+
+
+def to_message(name: str, level: bytes, text: str, values: dict[str, str], stamp) -> DiagnosticArray:
+    """Diagnostics message with one status."""
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    message = DiagnosticArray(status=[DiagnosticStatus(name=name, level=level, message=text, values=pairs)])
+    message.header.stamp = stamp
+    return message
+
+
+def _rates(served: list) -> dict[str, str]:
+    """Rate over the window, and latencies of it."""
+    if len(served) < 2:
+        return {'rate_hz': '0.0'}
+    times, latency, processing = np.array(served).T
+    values = {'rate_hz': f'{(len(times) - 1) / max(times[-1] - times[0], 1e-9):.1f}'}
+    for name, seconds in (('latency', latency), ('processing', processing)):
+        for percentile in (50, 99):
+            values[f'{name}_p{percentile}_ms'] = f'{1000 * np.percentile(seconds, percentile):.1f}'
+    return values

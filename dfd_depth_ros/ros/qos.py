@@ -1,0 +1,48 @@
+"""Quality of service: one place that says how this package subscribes and publishes, open to `qos_overrides`."""
+
+from collections.abc import Callable
+
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+
+def sensor_data(depth: int = 10) -> QoSProfile:
+    """Best effort, as camera drivers expect their listeners to be."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def reliable(depth: int = 5) -> QoSProfile:
+    """Reliable, so that best-effort and reliable listeners both connect."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def subscribe(node, kind, topic: str, callback: Callable, on_problem: Callable[[str], None]):
+    """Sensor-data subscription with overrides; on_problem gets a sentence for each incompatible publisher."""
+
+    def incompatible(event):
+        on_problem(f'a publisher of {topic} offers an incompatible {qos_policy_name_from_kind(event.last_policy_kind)}')
+
+    return node.create_subscription(
+        kind,
+        topic,
+        callback,
+        sensor_data(),
+        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=incompatible),
+        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+    )
+
+
+def publisher(node, kind, topic: str, on_problem: Callable[[str], None]):
+    """Reliable lifecycle publisher with overrides; on_problem gets a sentence for each incompatible subscriber."""
+
+    def incompatible(event):
+        on_problem(f'a subscriber of {topic} wants an incompatible {qos_policy_name_from_kind(event.last_policy_kind)}')
+
+    return node.create_lifecycle_publisher(
+        kind,
+        topic,
+        reliable(),
+        event_callbacks=PublisherEventCallbacks(incompatible_qos=incompatible),
+        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+    )
