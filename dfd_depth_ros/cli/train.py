@@ -1,0 +1,46 @@
+"""`train`: train the networks offline on made-up scenes."""
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import yaml
+
+from dfd_depth_ros.training.offline import TrainConfig, train
+
+
+def main(argv=None) -> int:
+    """Exit code 0 on success, 2 where the configuration is wrong."""
+    parser = argparse.ArgumentParser(prog='train', description=__doc__)
+    parser.add_argument('--config', type=Path, help='YAML with values of TrainConfig')
+    parser.add_argument('--out', type=Path, default=Path('runs/dfd_small'), help='folder of the run; a run there goes on')
+    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument('--steps', type=int, help='overrides the configuration')
+    parser.add_argument('--json', type=Path, help='write the record of the best weights here')
+    options = parser.parse_args(argv)
+    try:
+        record = train(_config(options), options.out, options.device)
+    except (ValueError, OSError) as error:
+        print(f'train: {error}', file=sys.stderr)
+        return 2
+    text = json.dumps(record, indent=2)
+    if options.json:
+        options.json.write_text(text)
+    print(text)
+    print(f'best weights: {options.out / "best.safetensors"}')
+    return 0
+
+
+def _config(options) -> TrainConfig:
+    values = yaml.safe_load(options.config.read_text()) if options.config else {}
+    unknown = set(values or {}) - {field.name for field in fields(TrainConfig)}
+    if unknown:
+        raise ValueError(f'{options.config} has unknown settings: {", ".join(sorted(unknown))}')
+    values = (values or {}) | ({'steps': options.steps} if options.steps else {})
+    return TrainConfig(**values)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

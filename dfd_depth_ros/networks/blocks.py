@@ -1,0 +1,65 @@
+"""The bricks of both networks: convolutions with batch normalisation, residual pairs, and a U-shaped body."""
+
+import torch
+from torch import nn
+
+
+def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Convolution, normalisation, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around a shortcut (He et al., "Deep Residual Learning", CVPR 2016)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.first = conv(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        return torch.relu(x + self.second(self.first(x)))
+
+
+class UNet(nn.Module):
+    """A U-shaped body (Ronneberger et al., MICCAI 2015): (B, widths[0], H, W) in and out, H and W multiples of
+    2^(len(widths) - 1). `blocks` residual pairs at each level on the way down, one on the way up."""
+
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]):
+        super().__init__()
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.levels = nn.ModuleList(
+            nn.Sequential(*(Residual(width) for _ in range(count))) for width, count in zip(widths, blocks, strict=True)
+        )
+        self.down = nn.ModuleList(conv(upper, lower, stride=2) for upper, lower in pairs)
+        self.up = nn.ModuleList(conv(lower, upper, kernel=1) for upper, lower in pairs)
+        self.merge = nn.ModuleList(Residual(upper) for upper, _ in pairs)
+
+    def forward(self, x):
+        kept = []
+        for level, down in zip(self.levels[:-1], self.down, strict=True):
+            x = level(x)
+            kept.append(x)
+            x = down(x)
+        x = self.levels[-1](x)
+        for skip, up, merge in zip(reversed(kept), reversed(self.up), reversed(self.merge), strict=True):
+            x = merge(skip + upsample(up(x), 2))
+        return x
+
+
+def upsample(x: torch.Tensor, factor: int) -> torch.Tensor:
+    """Bilinear, by a whole factor."""
+    return nn.functional.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)
+
+
+def fuse(module: nn.Module) -> nn.Module:
+    """Fold every batch normalisation into the convolution before it, in place, for inference. Returns the module."""
+    for child in module.children():
+        if isinstance(child, nn.Sequential) and len(child) > 1 and isinstance(child[1], nn.BatchNorm2d):
+            child[0] = nn.utils.fusion.fuse_conv_bn_eval(child[0], child[1])
+            child[1] = nn.Identity()
+        else:
+            fuse(child)
+    return module

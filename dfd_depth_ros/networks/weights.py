@@ -1,0 +1,71 @@
+"""Weights on disk: safetensors with the architecture and the training record as JSON in the metadata. Never pickle."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
+
+FORMAT = 'dfd_depth_ros/1'
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be used; the message is one sentence that names the file and the reason."""
+
+
+def save_weights(path: Path, model: DfdModel, record: dict) -> str:
+    """Write the model and its training record (JSON values) by atomic rename. Returns the digest of the file."""
+    metadata = {'format': FORMAT, 'architecture': model.architecture, 'record': json.dumps(record, sort_keys=True)}
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    data = save(state, metadata)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix('.part')
+    beside.write_bytes(data)
+    os.replace(beside, path)
+    return digest(data)
+
+
+def load_weights(path: Path) -> tuple[DfdModel, dict, str]:
+    """Read a model. Returns it, its training record and the SHA-256 of the file. Raises WeightsError."""
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f'weights {path} cannot be read: {error.strerror}') from None
+    metadata = _metadata(path, data)
+    if metadata.get('format') != FORMAT:
+        raise WeightsError(f'weights {path} are not of this package: format is {metadata.get("format")!r}, not {FORMAT!r}')
+    if metadata.get('architecture') not in ARCHITECTURES:
+        raise WeightsError(f'weights {path} have the unknown architecture {metadata.get("architecture")!r}')
+    try:
+        model = DfdModel(metadata['architecture'])
+        state = load(data)
+        model.load_state_dict(state, strict=True)
+        record = json.loads(metadata.get('record', '{}'))
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f'weights {path} do not fit {metadata["architecture"]}: {reason}') from None
+    broken = [name for name, value in state.items() if not value.isfinite().all()]
+    if broken:
+        raise WeightsError(f'weights {path} hold values that are not finite, first in {broken[0]}')
+    return model, record, digest(data)
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _metadata(path, data):
+    """The string table in the header of a safetensors file: 8 bytes of length, then JSON."""
+    try:
+        length = int.from_bytes(data[:8], 'little')
+        header = json.loads(data[8 : 8 + length])
+        load(data)
+        return header.get('__metadata__', {})
+    except (SafetensorError, ValueError, AttributeError, MemoryError):
+        raise WeightsError(f'weights {path} are truncated or not a safetensors file') from None

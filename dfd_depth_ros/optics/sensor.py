@@ -1,0 +1,92 @@
+"""From light on the sensor to the picture that a driver publishes: base blur, noise, Bayer, tone, sharpening, JPEG.
+
+Blur happens in linear light and before all of this. What the sensor adds looks like defocus (base blur, denoising) or
+like its absence (sharpening, noise), so a network that is to read real photographs must see it in training.
+Source of the order of steps: Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from dfd_depth_ros.optics.tone import to_srgb
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """A camera behind the lens. The default is a perfect one.
+
+    base_blur_px: sigma of the blur that is there at perfect focus. exposure: gain on linear light.
+    shot_noise, read_noise: variance = shot * light + read^2, light in 0..1. bayer: sample and demosaic a mosaic.
+    contrast: 0 = plain sRGB curve, 1 = smoothstep on top. sharpening: strength of an unsharp mask of
+    `sharpening_px` sigma. jpeg_quality: 1..100, 0 = no JPEG.
+    """
+
+    base_blur_px: float = 0.0
+    exposure: float = 1.0
+    shot_noise: float = 0.0
+    read_noise: float = 0.0
+    bayer: bool = False
+    contrast: float = 0.0
+    sharpening: float = 0.0
+    sharpening_px: float = 1.0
+    jpeg_quality: int = 0
+
+    def expose(self, light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """light: (H, W, 3) float32 linear, 0..1 with highlights above. Returns (H, W, 3) uint8 as a driver would."""
+        light = np.clip(_gaussian(light.astype(np.float32), self.base_blur_px) * self.exposure, 0, 1)
+        if self.bayer:
+            light = self._through_mosaic(light, rng)
+        else:
+            light = self._noisy(light, rng)
+        encoded = to_srgb(torch.from_numpy(np.clip(light, 0, 1))).numpy()
+        encoded += self.contrast * (encoded * encoded * (3 - 2 * encoded) - encoded)
+        if self.sharpening:
+            encoded = encoded + self.sharpening * (encoded - _gaussian(encoded, self.sharpening_px))
+        picture = np.round(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
+        return _through_jpeg(picture, self.jpeg_quality) if self.jpeg_quality else picture
+
+    def _noisy(self, light, rng):
+        if not (self.shot_noise or self.read_noise):
+            return light
+        sigma = np.sqrt(self.shot_noise * light + self.read_noise**2)
+        return light + sigma * rng.standard_normal(light.shape, dtype=np.float32)
+
+    def _through_mosaic(self, light, rng):
+        mosaic = np.empty(light.shape[:2], np.float32)
+        for (y, x), channel in _RGGB.items():
+            mosaic[y::2, x::2] = light[y::2, x::2, channel]
+        counts = np.round(np.clip(self._noisy(mosaic, rng), 0, 1) * 65535).astype(np.uint16)
+        return cv2.cvtColor(counts, cv2.COLOR_BayerRGGB2RGB).astype(np.float32) / 65535
+
+
+_RGGB = {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 2}
+
+
+def random_sensor(rng: np.random.Generator) -> Sensor:
+    """A camera drawn from those that people use: from a clean reduced DSLR picture to a noisy webcam."""
+    noise = 10 ** rng.uniform(-5, -2.3)
+    return Sensor(
+        base_blur_px=rng.uniform(0.0, 0.9),
+        exposure=2 ** rng.uniform(-0.8, 0.8),
+        shot_noise=noise,
+        read_noise=10 ** rng.uniform(-4, -2.1),
+        bayer=rng.random() < 0.4,
+        contrast=rng.uniform(0, 0.8),
+        sharpening=rng.uniform(0, 1.2) if rng.random() < 0.6 else 0.0,
+        sharpening_px=rng.uniform(0.6, 1.6),
+        jpeg_quality=int(rng.integers(65, 99)) if rng.random() < 0.7 else 0,
+    )
+
+
+def _gaussian(image, sigma):
+    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.05 else image
+
+
+def _through_jpeg(picture, quality):
+    done, data = cv2.imencode('.jpg', picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f'JPEG encoding failed at quality {quality}')
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1].copy()

@@ -1,0 +1,91 @@
+"""Training data without end: pairs of pictures of one made-up scene through two settings of one lens.
+
+A pair is named by (seed, index) alone, so workers, resumes and machines agree on it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from dfd_depth_ros.optics.formation import form_surfaces
+from dfd_depth_ros.optics.psf import power
+from dfd_depth_ros.optics.sensor import random_sensor
+from dfd_depth_ros.scenes.procedural import Scenes, random_lens
+
+MARGIN = 16  # pixels around the crop that blur may reach into
+SHIFTS = (0.0, 0.5)  # range of longitudinal chromatic aberration, pixels of CoC
+
+
+@dataclass(frozen=True)
+class Batch:
+    """image: (N, 3, H, W) 0..1 gamma-encoded. coc: (N, 1, H, W) signed pixels. lens: (N, 2) gain in pixel * metre and
+    focus in dioptres. Rows 2i and 2i + 1 show one scene."""
+
+    image: torch.Tensor
+    coc: torch.Tensor
+    lens: torch.Tensor
+
+    def to(self, device) -> 'Batch':
+        """The same batch on a device."""
+        return Batch(self.image.to(device), self.coc.to(device), self.lens.to(device))
+
+
+class Pairs(Dataset):
+    """`pairs[i]`: linear light (2, 3, size, size) half floats, signed CoC (2, 1, size, size) and lens (2, 2).
+    Pictures are still without a sensor: `expose` gives them one, another each time."""
+
+    def __init__(self, size: int, seed: int, length: int, first: int = 0):
+        self.scenes = Scenes((size + 2 * MARGIN,) * 2, seed)
+        self.length, self.first = length, first
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index: int):
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        index += self.first
+        rng = np.random.default_rng([self.scenes.seed, 3, index])
+        scene = self.scenes[index]
+        otf = power(float(np.round(2 ** rng.uniform(1, 5), 1)))
+        fringe = rng.uniform(*SHIFTS) * rng.choice([-1, 1], p=[0.2, 0.8])
+        shift = (fringe, 0.0, fringe * rng.uniform(-0.3, 1)) if rng.random() < 0.6 else (0.0, 0.0, 0.0)
+        first = random_lens(rng, scene)
+        lenses = (first, random_lens(rng, scene, first.focal_length_m))
+        light = [_crop(form_surfaces(scene.surfaces, lens, 0.75, otf, shift)) for lens in lenses]
+        coc = [_crop(lens.coc(scene.inverse_depth))[None] for lens in lenses]
+        state = torch.tensor([[lens.gain, lens.focus_dioptre] for lens in lenses], dtype=torch.float32)
+        return torch.stack(light).half(), torch.stack(coc), state
+
+
+def expose(pairs: list, rng: np.random.Generator) -> Batch:
+    """Photograph pairs, each with one random sensor, some mirrored, a few in black and white."""
+    images, cocs, lenses = [], [], []
+    for light, coc, lens in pairs:
+        sensor, flip, grey = random_sensor(rng), rng.random() < 0.5, rng.random() < 0.08
+        for picture, blur in zip(light.float(), coc, strict=True):
+            image = torch.from_numpy(sensor.expose(picture.permute(1, 2, 0).numpy(), rng)).permute(2, 0, 1) / 255.0
+            image = image.mean(0, keepdim=True).expand(3, -1, -1) if grey else image
+            images.append(image.flip(-1) if flip else image)
+            cocs.append(blur.flip(-1) if flip else blur)
+        lenses.append(lens)
+    return Batch(torch.stack(images), torch.stack(cocs), torch.cat(lenses))
+
+
+class Replay:
+    """Scenes cost more than steps on a small machine: mix new pairs with remembered ones, which get a new sensor."""
+
+    def __init__(self, capacity: int, rng: np.random.Generator):
+        self.capacity, self.rng, self.kept = capacity, rng, []
+
+    def draw(self, fresh: list, count: int) -> list:
+        """`count` pairs: the fresh ones and, for the rest, remembered ones at random."""
+        self.kept = (self.kept + fresh)[-self.capacity :]
+        again = self.rng.integers(len(self.kept), size=max(0, count - len(fresh)))
+        return fresh[:count] + [self.kept[i] for i in again]
+
+
+def _crop(image):
+    return image[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

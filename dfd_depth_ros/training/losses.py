@@ -1,0 +1,72 @@
+"""What the networks are asked for in supervised training, one small function each. CoC in pixels throughout."""
+
+import torch
+import torch.nn.functional as F
+
+from dfd_depth_ros.networks.model import Prediction
+from dfd_depth_ros.training.data import Batch
+
+NEAREST, FARTHEST = 1 / 8.0, 60.0  # metres
+
+
+def laplace_nll(error: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Negative log likelihood of an error under a Laplace distribution of that standard deviation, less a constant
+    (Kendall and Gal, "What Uncertainties Do We Need", NeurIPS 2017)."""
+    return (error.abs() * (2**0.5) / sigma + sigma.log()).mean()
+
+
+def blur_loss(prediction: Prediction, coc: torch.Tensor) -> torch.Tensor:
+    """|CoC| as DefocusNet alone reads it, at a quarter of the resolution."""
+    target = _quarter(coc).abs()
+    error = prediction.defocus.magnitude - target
+    return laplace_nll(error, prediction.defocus.log_sigma.exp()) + 0.3 * (error.abs() / (1 + 0.2 * target)).mean()
+
+
+def side_loss(logit: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of near and far; pixels near focus, where the side means little, count less."""
+    weight = (coc.abs() / 1.0).clamp(max=1)
+    return (F.binary_cross_entropy_with_logits(logit, (coc > 0).float(), reduction='none') * weight).mean()
+
+
+def coc_loss(prediction: Prediction, coc: torch.Tensor) -> torch.Tensor:
+    """Signed CoC with its sigma, and the absolute error, softer where blur is large."""
+    error = prediction.coc - coc
+    return laplace_nll(error, prediction.sigma) + 0.3 * (error.abs() / (1 + 0.2 * coc.abs())).mean()
+
+
+def log_depth_loss(prediction: Prediction, batch: Batch) -> torch.Tensor:
+    """|log depth - log true depth|, what AbsRel sees, with depth kept within 0.125 m to 60 m."""
+    return (_log_inverse(prediction.coc, batch.lens) - _log_inverse(batch.coc, batch.lens)).abs().mean()
+
+
+def siamese_loss(prediction: Prediction, batch: Batch) -> torch.Tensor:
+    """Two pictures of one scene imply one inverse depth; their difference, in pixels of the weaker lens."""
+    inverse = _inverse(prediction.coc, batch.lens)
+    weaker = batch.lens[:, 0].view(-1, 2).amin(1)[:, None, None, None]
+    difference = (inverse[0::2] - inverse[1::2]).abs() * weaker
+    return (difference / (1 + 0.2 * difference.detach())).mean()
+
+
+def total(prediction: Prediction, batch: Batch) -> dict[str, torch.Tensor]:
+    """All terms, weighted, by name."""
+    return {
+        'blur': blur_loss(prediction, batch.coc),
+        'blur_side': 0.5 * side_loss(prediction.defocus.far_logit, _quarter(batch.coc)),
+        'coc': coc_loss(prediction, batch.coc),
+        'side': 0.5 * side_loss(prediction.far_logit, batch.coc),
+        'log_depth': log_depth_loss(prediction, batch),
+        'siamese': 0.1 * siamese_loss(prediction, batch),
+    }
+
+
+def _quarter(coc):
+    return coc[..., 1::4, 1::4]
+
+
+def _inverse(coc, lens):
+    gain, focus = lens[:, :1, None, None], lens[:, 1:, None, None]
+    return focus - coc / gain
+
+
+def _log_inverse(coc, lens):
+    return _inverse(coc, lens).clamp(1 / FARTHEST, 1 / NEAREST).log()

@@ -1,0 +1,163 @@
+"""Offline training on made-up scenes: the loop, its checkpoints and its logs."""
+
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from dfd_depth_ros.networks.model import DfdModel
+from dfd_depth_ros.networks.weights import save_weights
+from dfd_depth_ros.training.data import Batch, Pairs, Replay, expose
+from dfd_depth_ros.training.losses import total
+from dfd_depth_ros.training.validation import calibrate_sigma, validate
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. steps: optimiser steps. pairs: scenes a step. fresh: of these, new ones (the rest are replayed
+    with a new sensor). size: crop in pixels, a multiple of 32. replay: pairs remembered. validation_pairs: held out,
+    another seed. Raises ValueError where a value cannot work."""
+
+    architecture: str = 'dfd_small'
+    steps: int = 8000
+    pairs: int = 3
+    fresh: int = 2
+    size: int = 192
+    replay: int = 1500
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.01
+    warmup: int = 300
+    ema: float = 0.998
+    seed: int = 0
+    validation_pairs: int = 32
+    validate_every: int = 500
+    workers: int = 1
+    threads: int = 1
+
+    def __post_init__(self):
+        if self.size % 32:
+            raise ValueError(f'crop size {self.size} is not a multiple of 32')
+        if not 1 <= self.fresh <= self.pairs:
+            raise ValueError(f'fresh is {self.fresh}; it must lie between 1 and pairs = {self.pairs}')
+
+
+class Run:
+    """The state of a training run in a folder: `last.pt` (resumes), `best.safetensors`, TensorBoard logs, `log.jsonl`."""
+
+    def __init__(self, config: TrainConfig, folder: Path, device: torch.device):
+        torch.manual_seed(config.seed)
+        self.config, self.folder, self.device = config, folder, device
+        self.model = DfdModel(config.architecture).to(device, memory_format=torch.channels_last)
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        self.step, self.best, self.seconds = 0, math.inf, 0.0
+
+    def _rate(self, step):
+        warm = min(1.0, (step + 1) / self.config.warmup)
+        return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * min(1.0, step / self.config.steps))) / 2)
+
+    def save(self):
+        """Write `last.pt` by atomic rename, so that a kill at any instant leaves a checkpoint that resumes."""
+        parts = (self.model, self.average, self.optimizer, self.schedule)
+        state = {'parts': [part.state_dict() for part in parts], 'config': asdict(self.config)}
+        state |= {'step': self.step, 'best': self.best, 'seconds': self.seconds}
+        torch.save(state, self.folder / 'last.part')
+        os.replace(self.folder / 'last.part', self.folder / 'last.pt')
+
+    def resume(self):
+        """Go on from `last.pt`; only the number of steps may have changed. Raises ValueError where more did."""
+        state = torch.load(self.folder / 'last.pt', map_location=self.device, weights_only=True)
+        changed = [name for name, value in asdict(self.config).items() if state['config'].get(name) != value]
+        if set(changed) - {'steps'}:
+            raise ValueError(f'{self.folder} holds a run with other settings ({", ".join(changed)}); choose another folder')
+        for part, saved in zip((self.model, self.average, self.optimizer, self.schedule), state['parts'], strict=True):
+            part.load_state_dict(saved)
+        self.step, self.best, self.seconds = state['step'], state['best'], state['seconds']
+
+
+def train(config: TrainConfig, folder: Path, device: str = 'cpu') -> dict:
+    """Train, or go on where the folder stands. Returns the record of the best weights (validation numbers, budget),
+    which lie in `best.safetensors`."""
+    torch.set_num_threads(config.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Run(config, folder, torch.device(device))
+    if (folder / 'last.pt').exists():
+        run.resume()
+    held_out = _held_out(config)
+    log = SummaryWriter(folder / 'tensorboard')
+    data = _loader(config, run.step)
+    rng = np.random.default_rng([config.seed, 4, run.step])
+    replay = Replay(config.replay, rng)
+    started = time.monotonic() - run.seconds
+    with tqdm(total=config.steps, initial=run.step, unit='step', mininterval=5) as progress:
+        for fresh in data:
+            terms = _step(run, expose(replay.draw(fresh, config.pairs), rng).to(run.device))
+            run.seconds = time.monotonic() - started
+            progress.update()
+            progress.set_postfix({name: f'{value:.2f}' for name, value in terms.items()}, refresh=False)
+            if run.step % 20 == 0:
+                for name, value in terms.items():
+                    log.add_scalar(f'loss/{name}', value, run.step)
+            if run.step % config.validate_every == 0 or run.step == config.steps:
+                _check(run, held_out, log)
+                run.save()
+    log.close()
+    return json.loads((folder / 'best.json').read_text())
+
+
+def _step(run: Run, batch: Batch) -> dict[str, float]:
+    run.model.train()
+    image = batch.image.contiguous(memory_format=torch.channels_last)
+    terms = total(run.model(image, batch.lens), batch)
+    loss = sum(terms.values())
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), 5.0)
+    if torch.isfinite(norm):
+        run.optimizer.step()
+        run.average.update_parameters(run.model)
+    run.schedule.step()
+    run.step += 1
+    return {name: float(value.detach()) for name, value in terms.items()}
+
+
+def _check(run: Run, held_out: list[Batch], log: SummaryWriter):
+    """Validate the averaged weights; keep them where they are the best so far."""
+    model = run.average.module.eval()
+    model.sigma_scale.fill_(calibrate_sigma(model, held_out, run.device))
+    numbers = validate(model, held_out, run.device)
+    for name, value in numbers.items():
+        log.add_scalar(f'validation/{name}', value, run.step)
+    record = {'step': run.step, 'seconds': round(run.seconds), 'config': asdict(run.config), 'validation': numbers}
+    with (run.folder / 'log.jsonl').open('a') as lines:
+        lines.write(json.dumps(record) + '\n')
+    if numbers['log_depth'] < run.best:
+        run.best = numbers['log_depth']
+        digest = save_weights(run.folder / 'best.safetensors', model, record)
+        (run.folder / 'best.json').write_text(json.dumps(record | {'digest': digest}, indent=2))
+
+
+def _loader(config: TrainConfig, step: int) -> DataLoader:
+    remaining = (config.steps - step) * config.fresh
+    data = Pairs(config.size, config.seed, remaining, first=step * config.fresh)
+    return DataLoader(data, config.fresh, num_workers=config.workers, collate_fn=list, worker_init_fn=_one_thread)
+
+
+def _one_thread(_):
+    torch.set_num_threads(1)
+
+
+def _held_out(config: TrainConfig) -> list[Batch]:
+    data = Pairs(config.size, config.seed + 1_000_003, config.validation_pairs)
+    rng = np.random.default_rng([config.seed, 5])
+    return [expose([data[i] for i in range(k, min(k + 4, len(data)))], rng) for k in range(0, len(data), 4)]
