@@ -17,9 +17,11 @@ NAME = 'dfd_depth_ros'
 THIRD_PARTY = {
     'cv2': ('opencv-python-headless', 'python3-opencv'),
     'matplotlib': ('matplotlib', 'python3-matplotlib'),
+    'mcap': ('mcap', None),
     'numpy': ('numpy', 'python3-numpy'),
     'rosbags': ('rosbags', 'python3-rosbags-pip'),
     'safetensors': ('safetensors', None),
+    'scipy': ('scipy', 'python3-scipy'),
     'skimage': ('scikit-image', 'python3-skimage'),
     'torch': ('torch', 'python3-pytorch-pip'),
     'torch.utils.tensorboard': ('tensorboard', 'python3-tensorboard-pip'),
