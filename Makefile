@@ -34,7 +34,7 @@ venv: $(INSTALLED)
 
 $(CREATED):
 	@test -n "$(PYTHON)" || { echo 'No Python 3.10 to 3.12 with venv found: install python3-venv, or name one with PYTHON=.' >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(if $(ROS),--system-site-packages) $(VENV)
+	$(PYTHON) -m venv $(if $(wildcard $(VENV)/.created-*),--clear) $(if $(ROS),--system-site-packages) $(VENV)
 	touch $@
 
 # On a machine with ROS 2 its own NumPy stays: the messages are compiled against it.
