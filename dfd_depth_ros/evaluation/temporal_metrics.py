@@ -1,0 +1,94 @@
+"""Steadiness of depth over video. Each of these is meaningless alone: a constant depth is perfectly steady, so they are
+reported beside abs_rel only. All work on pairs of consecutive frames; depth in metres, nothing rescaled."""
+
+import cv2
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from dfd_depth_ros.evaluation.metrics import abs_rel, is_depth
+from dfd_depth_ros.scenes.frame import Intrinsics
+
+PAIR_METRICS = ('tae', 'opw', 'tcc')
+OPW_ALPHA = 50.0
+
+
+def tae(depths, poses, intrinsics: tuple[Intrinsics, Intrinsics]) -> float:
+    """Temporal alignment error of two depth maps: AbsRel between one, moved into the other's view by the true poses,
+    and the other, averaged over both directions. Needs no ground truth depth.
+
+    depths: pair of (H, W) metres. poses: pair of (4, 4) camera-to-world. NaN where the views do not overlap.
+    Source: Chen et al., "Video Depth Anything", CVPR 2025 (there times 100).
+    """
+    first, second = depths
+    there = _reprojected(first, np.linalg.inv(poses[1]) @ poses[0], intrinsics, second.shape)
+    back = _reprojected(second, np.linalg.inv(poses[0]) @ poses[1], intrinsics[::-1], first.shape)
+    pairs = [(moved, other, is_depth(moved) & is_depth(other)) for moved, other in ((there, second), (back, first))]
+    return float(np.mean([abs_rel(moved[both], other[both]) for moved, other, both in pairs]))
+
+
+def opw(depths, images) -> float:
+    """Optical-flow-based warping error of two depth maps in metres: mean |D1 - warp(D2)|, weighted by
+    exp(-50 |I1 - warp(I2)|^2) so that occlusions and wrong flow count little. Flow: DIS, on the pictures.
+
+    depths: pair of (H, W) metres. images: pair of (H, W, 3) uint8.
+    Source: Wang et al., "Neural Video Depth Stabilizer", ICCV 2023, with DIS (Kroeger et al., ECCV 2016) for its flow.
+    """
+    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey[0], grey[1], None)
+    height, width = grey[0].shape
+    target = flow + np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)), -1)
+    warped = cv2.remap(depths[1], target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
+    picture = cv2.remap(images[1], target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    difference = (images[0].astype(np.float32) - picture) / 255
+    weight = np.exp(-OPW_ALPHA * (difference**2).sum(-1))
+    both = is_depth(depths[0]) & is_depth(warped)
+    total = weight[both].sum()
+    return float((weight * np.abs(depths[0] - warped))[both].sum() / total) if total > 0 else float('nan')
+
+
+def tcc(depths, truths) -> float:
+    """Temporal change consistency: SSIM of the predicted change |D1 - D2| and the true change |G1 - G2|; 1 is best.
+
+    depths, truths: pairs of (H, W) metres. The dynamic range of SSIM is the largest true depth; pixels unknown in any
+    of the four count as unchanged for their neighbours and not at all themselves.
+    Source: Zhang et al., "Exploiting temporal consistency for real-time video depth estimation", ICCV 2019.
+    """
+    known = np.logical_and.reduce([is_depth(array) for array in (*depths, *truths)])
+    if not known.any() or min(known.shape) < 7:
+        return float('nan')
+    with np.errstate(invalid='ignore'):
+        changes = [np.where(known, np.abs(first - second), 0.0) for first, second in (depths, truths)]
+    largest = float(max(truth[known].max() for truth in truths))
+    _, similarity = structural_similarity(*changes, data_range=largest, full=True)
+    return float(similarity[known].mean())
+
+
+def pair_metrics(before, after) -> dict:
+    """The metrics that two consecutive (frame, depth) pairs of one size allow: opw, tae with poses and intrinsics, tcc
+    with ground truth. depth: (H, W) metres."""
+    (first, depth1), (second, depth2) = before, after
+    depths = (depth1, depth2)
+    values = {'opw': opw(depths, (first.image, second.image))}
+    if all(frame.pose is not None and frame.intrinsics is not None for frame in (first, second)):
+        values['tae'] = tae(depths, (first.pose, second.pose), (first.intrinsics, second.intrinsics))
+    if first.depth is not None and second.depth is not None:
+        values['tcc'] = tcc(depths, (first.depth, second.depth))
+    return values
+
+
+def _reprojected(depth, motion, intrinsics, shape) -> np.ndarray:
+    """Depth seen from another camera: every pixel as a point, moved, dropped on the nearest pixel; the nearest point
+    wins. motion: (4, 4) from the first camera to the second. Returns `shape` metres, NaN where nothing falls."""
+    source, target = intrinsics
+    rows, columns = np.nonzero(is_depth(depth))
+    z = depth[rows, columns].astype(np.float64)
+    points = np.stack([(columns - source.cx) / source.fx * z, (rows - source.cy) / source.fy * z, z, np.ones_like(z)])
+    x, y, z, _ = motion @ points
+    ahead = z > 0
+    x, y, z = x[ahead], y[ahead], z[ahead]
+    columns = np.rint(target.fx * x / z + target.cx).astype(np.int64)
+    rows = np.rint(target.fy * y / z + target.cy).astype(np.int64)
+    inside = (columns >= 0) & (columns < shape[1]) & (rows >= 0) & (rows < shape[0])
+    seen = np.full(shape, np.inf)
+    np.minimum.at(seen, (rows[inside], columns[inside]), z[inside])
+    return np.where(np.isfinite(seen), seen, np.nan)
