@@ -1,0 +1,75 @@
+"""Depth from one camera: `ros2 launch dfd_depth_ros depth.launch.py namespace:=camera lens_file:=/path/to/lens.yaml`.
+
+The node reads `image_raw` and `camera_info` in the namespace of the camera. What is not given here comes from the
+parameter file. The node configures and activates itself.
+"""
+
+import os
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from dfd_depth_ros.paths import resolve_path, share_directory
+
+SHARE = share_directory()
+PROFILE = str(SHARE / 'config' / 'fastdds_large_images.xml')
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+
+# launch argument: parameter that it overrides, unless it is empty
+OVERRIDES = {'lens_file': 'lens.file', 'lens_source': 'lens.source', 'weights': 'weights', 'device': 'device'}
+
+ARGUMENTS = {
+    'namespace': ('', 'Namespace of the camera, whose image_raw and camera_info are read.'),
+    'lens_file': ('', 'Lens file: package://, absolute or relative path. Empty: as in params_file.'),
+    'lens_source': ('', 'parameters or joint_state. Empty: as in params_file.'),
+    'weights': ('', 'Weights file: package://, absolute or relative path. Empty: as in params_file.'),
+    'device': ('', 'auto, cpu or cuda. Empty: as in params_file.'),
+    'params_file': ('config/depth.yaml', 'Parameter file of the node: package://, absolute or relative path.'),
+    'use_sim_time': ('false', 'Take the time from /clock, as when a bag is played with --clock.'),
+    'rviz': ('false', 'Show the results in rviz2.'),
+}
+
+
+def depth_node(context):
+    """The node, with the parameter file first and the given launch arguments over it."""
+    given = {argument: LaunchConfiguration(argument).perform(context) for argument in (*OVERRIDES, 'params_file')}
+    overrides = {
+        name: ParameterValue(given[argument], value_type=str) for argument, name in OVERRIDES.items() if given[argument]
+    }
+    use_sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
+    return [
+        Node(
+            package='dfd_depth_ros',
+            executable='depth_node',
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[str(resolve_path(given['params_file'])), {**overrides, 'use_sim_time': use_sim_time}],
+            output='screen',
+        )
+    ]
+
+
+def generate_launch_description():
+    """The Fast DDS profile for large images, unless the user has one; the node; rviz2 on request."""
+    own_profile = any(name in os.environ for name in PROFILE_VARIABLES)
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=text)
+                for name, (default, text) in ARGUMENTS.items()
+            ),
+            *(SetEnvironmentVariable(name, PROFILE) for name in PROFILE_VARIABLES if not own_profile),
+            OpaqueFunction(function=depth_node),
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                namespace=LaunchConfiguration('namespace'),
+                arguments=['-d', str(SHARE / 'config' / 'rviz' / 'depth.rviz')],
+                parameters=[{'use_sim_time': ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)}],
+                condition=IfCondition(LaunchConfiguration('rviz')),
+            ),
+        ]
+    )
