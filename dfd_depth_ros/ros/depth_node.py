@@ -1,6 +1,6 @@
 """`depth_node`: defocused images and the lens state in, metric depth with its sigma out.
 
-Callbacks only store what arrived; one worker thread serves the latest image. Nothing that a message says can stop the
+Callbacks only store what arrived; one worker thread serves the latest images. Nothing that a message says can stop the
 node: a bad one is dropped, counted and named in the diagnostics, and the next good one is served.
 """
 
@@ -20,7 +20,7 @@ from dfd_depth_ros.ros.diagnostics import Monitor, to_message
 from dfd_depth_ros.ros.lens_sources import LensSource
 from dfd_depth_ros.ros.outputs import Outputs, RCLError, Result, limited
 from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, ParameterError, changed, declare
-from dfd_depth_ros.ros.worker import LatestWorker
+from dfd_depth_ros.ros.worker import Worker
 from dfd_depth_ros.scenes.frame import Intrinsics
 
 STOP_TIMEOUT_S = 1.5
@@ -76,7 +76,7 @@ class DepthNode(LifecycleNode):
     def on_activate(self, state):
         self._estimator.reset()
         self._last_stamp = 0
-        self._worker = LatestWorker(self._serve, lambda message, cause: self.monitor.dropped(cause))
+        self._worker = Worker(self._serve, self.monitor.dropped, self.settings['queue_size'])
         return super().on_activate(state)
 
     def on_deactivate(self, state):

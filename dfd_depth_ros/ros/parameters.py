@@ -37,6 +37,7 @@ DEPTH_PARAMETERS = {
     'threads': Spec(0, 'CPU threads of the networks; 0 leaves the choice to PyTorch.', high=1024),
     'image_transport': Spec('raw', 'Kind of image that is subscribed.', choices=('raw', 'compressed')),
     'max_pixels': Spec(16_000_000, 'Larger images are refused.', 'pixel', low=1, high=1_000_000_000),
+    'queue_size': Spec(2, 'Images that may wait; the oldest is dropped when one too many does.', low=1, high=1000),
     'temporal.filter': Spec('none', 'Filter that steadies depth over video.'),
     'lens.source': Spec('parameters', 'Where the lens state comes from.', choices=('parameters', 'joint_state')),
     'lens.file': Spec('', 'Lens file; values below override it. Empty: no file.'),

@@ -1,18 +1,19 @@
-"""One thread that always serves the newest item: latency stays bounded when items come faster than they are served."""
+"""One thread that serves the newest items: latency stays bounded when items come faster than they are served."""
 
+import collections
 import threading
 from collections.abc import Callable
 
 
-class LatestWorker:
-    """serve(item) runs in the worker thread and must not raise; drop(item, cause) gets each item that is never served,
-    with the cause 'overload' (replaced by a newer one) or 'deactivated' (still waiting when the worker stops). So each
-    item is either served or dropped, exactly once."""
+class Worker:
+    """serve(item) runs in the worker thread and must not raise; at most `capacity` items wait for it. drop(cause) is
+    called for each item that is never served: cause 'overload' (the oldest, when one too many waits) or 'deactivated'
+    (still waiting when the worker stops). So each item is either served or dropped, exactly once."""
 
-    def __init__(self, serve: Callable, drop: Callable):
-        self._serve, self._drop = serve, drop
+    def __init__(self, serve: Callable, drop: Callable, capacity: int):
+        self._serve, self._drop, self._capacity = serve, drop, capacity
         self._condition = threading.Condition()
-        self._item = None
+        self._waiting: collections.deque = collections.deque()
         self._running = True
         self._thread = threading.Thread(target=self._run, name='depth_worker', daemon=True)
         self._thread.start()
@@ -20,20 +21,24 @@ class LatestWorker:
     def offer(self, item) -> None:
         """Leave an item for the thread; never waits."""
         with self._condition:
-            previous, self._item = self._item, item
+            self._waiting.append(item)
+            full = len(self._waiting) > self._capacity
+            if full:
+                self._waiting.popleft()
             self._condition.notify()
-        if previous is not None:
-            self._drop(previous, 'overload')
+        if full:
+            self._drop('overload')
 
     def stop(self, timeout_s: float) -> bool:
         """Drop what waits, let the item in work finish and end the thread. False where that takes longer than
         timeout_s."""
         with self._condition:
             self._running = False
-            previous, self._item = self._item, None
+            left = len(self._waiting)
+            self._waiting.clear()
             self._condition.notify()
-        if previous is not None:
-            self._drop(previous, 'deactivated')
+        for _ in range(left):
+            self._drop('deactivated')
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -43,6 +48,5 @@ class LatestWorker:
 
     def _take(self):
         with self._condition:
-            self._condition.wait_for(lambda: self._item is not None or not self._running)
-            item, self._item = self._item, None
-            return item
+            self._condition.wait_for(lambda: self._waiting or not self._running)
+            return self._waiting.popleft() if self._waiting else None
