@@ -56,12 +56,12 @@ def planes_spaced(low: float, high: float, spacing: float, device=None, dtype=to
     return steps.sign() * torch.expm1(growth * steps.abs()) / growth
 
 
-def over(colour: torch.Tensor, coverage: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def over(colour: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
     """Lay premultiplied planes over each other. colour: (B, P, C, H, W), coverage: (B, P, 1, H, W), nearest first.
-    Returns premultiplied colour (B, C, H, W) and coverage (B, 1, H, W)."""
+    Returns (B, C, H, W), premultiplied."""
     clear = torch.cumprod(1 - coverage, dim=1)
     visible = torch.cat([torch.ones_like(clear[:, :1]), clear[:, :-1]], dim=1)
-    return (colour * visible).sum(1), (coverage * visible).sum(1)
+    return (colour * visible).sum(1)
 
 
 def form(image: torch.Tensor, coc: torch.Tensor, planes: torch.Tensor, otf: OTF = disc) -> torch.Tensor:
@@ -74,8 +74,8 @@ def form(image: torch.Tensor, coc: torch.Tensor, planes: torch.Tensor, otf: OTF 
     spectra = torch.fft.rfft2(torch.cat([padded[:, None, :3] * masks, masks], 2))
     spread = torch.fft.irfft2(spectra * _transfer(planes[:, None], padded, otf), s=padded.shape[-2:])
     spread = spread[..., margin : margin + height, margin : margin + width]
-    colour, coverage = over(spread[:, :, :3], spread[:, :, 3:].clamp(0, 1))
-    return colour / coverage.clamp(min=COVERED)
+    seen = over(spread, spread[:, :, 3:].clamp(0, 1))
+    return seen[:, :3] / seen[:, 3:].clamp(min=COVERED)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""DepthEstimator: frame and lens state in, depth with its sigma and CoC out. The one call that everything else uses."""
+
+import numpy as np
+import torch
+
+from dfd_depth_ros.estimation.estimate import Estimate
+from dfd_depth_ros.networks.model import DfdModel
+from dfd_depth_ros.networks.weights import load_weights
+from dfd_depth_ros.optics.lens import Lens
+from dfd_depth_ros.paths import resolve_path
+from dfd_depth_ros.temporal.filters import FILTERS
+
+LITTLE_BLUR_PX, MUCH_BLUR_PX = 0.3, 30.0
+FOCUS_JUMP_DIOPTRE, PAUSE_S = 0.2, 1.0  # beyond these the past says nothing about the present
+
+
+class ImageError(ValueError):
+    """A picture that cannot be looked at; the message names its shape or type."""
+
+
+class DepthEstimator:
+    """Reads depth from defocused frames, one after the other.
+
+    model: trained networks (changed in place for inference). device: 'cpu', 'cuda' or 'auto'. temporal_filter: a name
+    of `temporal.filters.FILTERS`. digest: SHA-256 of the weights, for reports. Raises ValueError for an unknown filter or
+    a device that is not there.
+    """
+
+    def __init__(self, model: DfdModel, device: str = 'auto', temporal_filter: str = 'none', digest: str = ''):
+        if temporal_filter not in FILTERS:
+            raise ValueError(f'unknown temporal filter {temporal_filter!r}; there are {", ".join(FILTERS)}')
+        self.device = _device(device)
+        self.digest, self.model_name = digest, model.architecture
+        self.model = model.to(self.device).for_inference()
+        self._filter = FILTERS[temporal_filter]
+        self.reset()
+
+    def reset(self):
+        """Forget earlier frames."""
+        self._state, self._seen = None, None
+
+    @torch.inference_mode()
+    def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None) -> Estimate:
+        """Depth of one frame. image: (H, W, 3) uint8 RGB as the camera delivered it. stamp: seconds, used by the temporal
+        filter to notice pauses. Raises ImageError for anything but such a picture."""
+        _check(image)
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        batch = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last).float() / 255
+        state = torch.tensor([[lens.gain, lens.focus_dioptre]], dtype=torch.float32, device=self.device)
+        prediction = self.model(batch, state)
+        coc = _on_side(prediction.coc[0, 0], lens.side)
+        sigma = torch.hypot(prediction.sigma[0, 0] / lens.gain, coc.new_tensor(lens.focus_dioptre_sigma))
+        inverse, sigma = _in_front_of_infinity(lens.inverse_depth(coc), sigma)
+        inverse, sigma, self._state = self._filter(inverse, sigma, self._past(lens, stamp))
+        depth = 1 / inverse
+        far = {'behind': 1.0, 'front': 0.0}.get(lens.side)
+        probability = prediction.far_logit[0, 0].sigmoid() if far is None else torch.full_like(coc, far)
+        arrays = (depth, depth**2 * sigma, lens.coc(inverse), probability)
+        return Estimate(*(array.float().cpu().numpy() for array in arrays), _notes(prediction.defocus.magnitude))
+
+    def _past(self, lens, stamp):
+        """The filter's state, or None where this frame does not continue the last one."""
+        seen, self._seen = self._seen, (lens, stamp)
+        if seen is None or abs(seen[0].focus_dioptre - lens.focus_dioptre) > FOCUS_JUMP_DIOPTRE:
+            return None
+        if stamp is not None and seen[1] is not None and not 0 <= stamp - seen[1] < PAUSE_S:
+            return None
+        return self._state
+
+
+def load_estimator(weights: str, device: str = 'auto', temporal_filter: str = 'none') -> DepthEstimator:
+    """An estimator from a weights file (package://, absolute or share-relative path). Raises WeightsError, ValueError."""
+    model, _, digest = load_weights(resolve_path(weights))
+    return DepthEstimator(model, device, temporal_filter, digest)
+
+
+def _device(name: str) -> str:
+    if name == 'auto':
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    if name.startswith('cuda') and not torch.cuda.is_available():
+        raise ValueError(f'device {name!r} was asked for, but there is no CUDA device')
+    if name.partition(':')[0] not in ('cpu', 'cuda'):
+        raise ValueError(f'unknown device {name!r}; there are auto, cpu and cuda')
+    return name
+
+
+def _check(image):
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        kind = f'{image.dtype} {image.shape}' if isinstance(image, np.ndarray) else type(image).__name__
+        raise ImageError(f'the picture must be (H, W, 3) uint8 RGB, not {kind}')
+    if 0 in image.shape:
+        raise ImageError(f'the picture is empty: {image.shape[1]} x {image.shape[0]} pixels')
+
+
+def _on_side(coc, side):
+    return {'behind': coc.abs, 'front': lambda: -coc.abs(), 'both': lambda: coc}[side]()
+
+
+def _in_front_of_infinity(inverse, sigma):
+    """Mean and deviation of a normal inverse depth given that it is positive: nothing lies behind infinity. Far from zero
+    this changes nothing; near it a noisy measurement becomes 'far, and not sure' instead of a depth below zero."""
+    z = inverse / sigma
+    hazard = torch.exp(-0.5 * z**2 - torch.special.log_ndtr(z)) / (2 * torch.pi) ** 0.5
+    shrink = (1 - hazard * (z + hazard)).clamp(min=0.01)
+    return inverse + sigma * hazard, sigma * shrink.sqrt()
+
+
+def _notes(magnitude):
+    typical = float(magnitude.float().flatten()[::4].quantile(0.9))
+    if typical < LITTLE_BLUR_PX:
+        return ('little blur to read',)
+    return ('blur beyond range',) if typical > MUCH_BLUR_PX else ()
