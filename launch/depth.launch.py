@@ -13,7 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from dfd_depth_ros.paths import resolve_path, share_directory
+from dfd_depth_ros.paths import PathError, resolve_path, share_directory
 
 SHARE = share_directory()
 PROFILE = str(SHARE / 'config' / 'fastdds_large_images.xml')
@@ -35,18 +35,22 @@ ARGUMENTS = {
 
 
 def depth_node(context):
-    """The node, with the parameter file first and the given launch arguments over it."""
+    """The node, with the parameter file first and the given launch arguments over it. Raises PathError where that file is
+    missing, which launch_ros would pass over."""
     given = {argument: LaunchConfiguration(argument).perform(context) for argument in (*OVERRIDES, 'params_file')}
     overrides = {
         name: ParameterValue(given[argument], value_type=str) for argument, name in OVERRIDES.items() if given[argument]
     }
+    params_file = resolve_path(given['params_file'])
+    if not params_file.is_file():
+        raise PathError(f'params_file {params_file} does not exist')
     use_sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
     return [
         Node(
             package='dfd_depth_ros',
             executable='depth_node',
             namespace=LaunchConfiguration('namespace'),
-            parameters=[str(resolve_path(given['params_file'])), {**overrides, 'use_sim_time': use_sim_time}],
+            parameters=[str(params_file), {**overrides, 'use_sim_time': use_sim_time}],
             output='screen',
         )
     ]

@@ -1,0 +1,117 @@
+"""The launch files: their arguments, what they set, and that depth arrives when they are launched for real."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from dfd_depth_ros.networks.model import DfdModel
+from dfd_depth_ros.networks.weights import save_weights
+from dfd_depth_ros.paths import PathError, share_directory
+
+pytest.importorskip('launch_ros', reason='launch_ros comes with a ROS 2 installation')
+
+from launch import LaunchContext  # noqa: E402
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable  # noqa: E402
+from launch.launch_description_sources import get_launch_description_from_python_launch_file  # noqa: E402
+from launch.utilities import perform_substitutions  # noqa: E402
+
+DEPTH_ARGUMENTS = ['namespace', 'lens_file', 'lens_source', 'weights', 'device', 'params_file', 'use_sim_time', 'rviz']
+DEMO_ARGUMENTS = ['namespace', 'lens_file', 'weights', 'device', 'rviz', 'scene', 'rate_hz']
+PROFILE_VARIABLES = ['FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE']
+
+
+@pytest.fixture
+def description(monkeypatch):
+    """Reads a launch file as on a machine without a profile of its own."""
+    for name in PROFILE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return lambda name: get_launch_description_from_python_launch_file(str(share_directory() / 'launch' / name))
+
+
+@pytest.mark.parametrize(('name', 'names'), [('depth', DEPTH_ARGUMENTS), ('demo', DEMO_ARGUMENTS)])
+def test_arguments(description, name, names):
+    declared = [
+        entity for entity in description(f'{name}.launch.py').entities if isinstance(entity, DeclareLaunchArgument)
+    ]
+    assert [argument.name for argument in declared] == names
+    assert all(argument.description and argument.default_value is not None for argument in declared)
+
+
+def profile_settings(description) -> dict[str, str]:
+    """The environment variables that a launch file sets."""
+    settings = [entity for entity in description.entities if isinstance(entity, SetEnvironmentVariable)]
+    context = LaunchContext()
+    return {perform_substitutions(context, s.name): perform_substitutions(context, s.value) for s in settings}
+
+
+def test_large_image_profile(description):
+    profile = str(share_directory() / 'config' / 'fastdds_large_images.xml')
+    assert profile_settings(description('depth.launch.py')) == dict.fromkeys(PROFILE_VARIABLES, profile)
+
+
+@pytest.mark.parametrize('name', PROFILE_VARIABLES)
+def test_profile_of_the_user_stays(description, monkeypatch, name):
+    monkeypatch.setenv(name, '/my/profile.xml')
+    assert profile_settings(description('depth.launch.py')) == {}
+
+
+def test_missing_parameter_file(description):
+    context = LaunchContext()
+    context.launch_configurations.update(dict.fromkeys(DEPTH_ARGUMENTS, ''), params_file='/no/such.yaml')
+    with pytest.raises(PathError) as error:
+        description('depth.launch.py').visit(context)[-2].execute(context)
+    assert str(error.value) == 'params_file /no/such.yaml does not exist'
+
+
+@contextlib.contextmanager
+def launched(*arguments, log):
+    """`ros2 launch dfd_depth_ros ...` while the block runs; interrupted at its end, as by Ctrl-C."""
+    command = ['ros2', 'launch', 'dfd_depth_ros', *arguments]
+    with open(log, 'wb') as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_demo_gives_depth(ros, tmp_path, monkeypatch):
+    if not shutil.which('ros2') or not has_executable('depth_node'):
+        pytest.skip('needs the ros2 command and a workspace with this package, built by colcon and sourced')
+    from sensor_msgs.msg import Image
+
+    for name in PROFILE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    save_weights(tmp_path / 'untrained.safetensors', DfdModel(), {})
+    node = ros.create_node('listener')
+    images, depths = [], []
+    node.create_subscription(Image, '/eye/image_raw', images.append, 10)
+    node.create_subscription(Image, '/eye/depth/image_rect', depths.append, 10)
+    arguments = ('namespace:=eye', f'weights:={tmp_path}/untrained.safetensors', 'device:=cpu', 'rate_hz:=4.0')
+    with launched('demo.launch.py', *arguments, log=tmp_path / 'log') as process:
+        deadline = time.monotonic() + 120
+        while len(depths) < 3 and process.poll() is None and time.monotonic() < deadline:
+            ros.spin_once(node, timeout_sec=1)
+    node.destroy_node()
+    log = (tmp_path / 'log').read_text()
+    assert len(depths) >= 3, log
+    assert process.returncode == 0, log
+    assert {(depth.encoding, depth.width, depth.height) for depth in depths} == {('32FC1', 640, 480)}
+    assert {str(depth.header) for depth in depths} <= {str(image.header) for image in images}
+
+
+def has_executable(name: str) -> bool:
+    """Whether a sourced workspace has the executable where `ros2 run` looks for it."""
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    return any((Path(prefix) / 'lib' / 'dfd_depth_ros' / name).is_file() for prefix in prefixes)
