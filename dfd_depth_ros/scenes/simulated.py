@@ -16,10 +16,15 @@ import torch
 from dfd_depth_ros.optics.formation import render_rgbd
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.sensor import Sensor
-from dfd_depth_ros.optics.tone import from_srgb
+from dfd_depth_ros.optics.tone import from_srgb, to_srgb
 from dfd_depth_ros.scenes.frame import Frame, Intrinsics
+from dfd_depth_ros.scenes.motorcycle import load_motorcycle
+from dfd_depth_ros.scenes.procedural import FARTHEST, Scenes, random_lens
 
 MILD_NOISE = Sensor(shot_noise=1e-4, read_noise=1e-3)
+SCENES = ('motorcycle', 'procedural')
+PARALLAX_PX = 12.0  # of the nearest point of a procedural scene, at the ends of the sway
+PLANE_PX = 1.0  # of CoC between the planes that defocus is rendered with
 STEP_PX = 0.5  # the search for the nearest surface moves by this much parallax at a time
 
 
@@ -42,16 +47,39 @@ class Motion:
         return (near + far) / 2 + (near - far) / 2 * math.cos(2 * math.pi * phase)
 
 
+def film_set(name: str, lens: Lens, size: tuple[int, int], seed: int = 0) -> tuple[Frame, Lens, Motion]:
+    """Scene, lens and motion to be filmed. 'motorcycle' is filmed with the given lens. 'procedural' is a made-up room,
+    another one for each seed; only the focal length is taken from `lens`, aperture and focus are drawn to suit it."""
+    if name == 'motorcycle':
+        return load_motorcycle(), lens, Motion()
+    if name != 'procedural':
+        raise ValueError(f'scene is {name!r}; it must be one of {", ".join(SCENES)}')
+    width, height = (side + 8 * int(PARALLAX_PX) for side in size)
+    room = Scenes((height, width), seed)[0]
+    lens = random_lens(np.random.default_rng(seed), room, lens.focal_length_m)
+    focus, sway = max(lens.focus_dioptre, FARTHEST), PARALLAX_PX / (room.fx * float(room.inverse_depth.max()))
+    light = room.surfaces[0].colour
+    for surface in room.surfaces[1:]:
+        light = light * (1 - surface.alpha) + surface.colour * surface.alpha
+    scene = Frame(
+        f'procedural {seed}',
+        aif=(to_srgb(light.clamp(0, 1)) * 255).round().byte().permute(1, 2, 0).contiguous().numpy(),
+        depth=(1 / room.inverse_depth).numpy(),
+        intrinsics=Intrinsics(room.fx, room.fx, (width - 1) / 2, (height - 1) / 2),
+    )
+    return scene, lens, Motion((sway, sway / 4), (1 / (1.1 * focus), 1 / (0.9 * focus)))
+
+
 def camera_loop(
     scene: Frame,
     lens: Lens,
-    frames: int = 40,
+    frames: int = 30,
     size: tuple[int, int] = (640, 480),
     motion: Motion | None = None,
     sensor: Sensor = MILD_NOISE,
     seed: int = 0,
 ) -> Iterator[Frame]:
-    """Render one seamless period of the camera, frame by frame (about 0.3 s each at 640x480 on one core).
+    """Render one seamless period of the camera, frame by frame (half a second each at 640x480 on one core).
 
     scene: RGB-D source with `aif`, `depth` known everywhere, and `intrinsics`. lens: all but its focus, which `motion`
     moves. size: (width, height) of the frames, cut from the middle of the scene. Frames carry image, aif, depth, coc,
@@ -63,8 +91,10 @@ def camera_loop(
     for index in range(frames):
         phase = index / frames
         focused = replace(lens, focus_dioptre=motion.focus_dioptre(phase))
-        view = moved_view(scene, motion.position(phase), size, margin=_blur_radius(focused, scene.depth))
-        light = from_srgb(torch.from_numpy(render_rgbd(view.aif, 1 / view.depth, focused)) / 255).numpy()
+        coc = focused.coc(1 / np.array([scene.depth.min(), scene.depth.max()]))
+        view = moved_view(scene, motion.position(phase), size, margin=math.ceil(abs(coc).max() / 2) + 1)
+        blurred = render_rgbd(view.aif, 1 / view.depth, focused, planes=math.ceil(np.ptp(coc) / PLANE_PX) + 1)
+        light = from_srgb(torch.from_numpy(blurred) / 255).numpy()
         yield _trimmed(view, sensor.expose(light, rng), focused, size)
 
 
@@ -112,12 +142,6 @@ def _seen_at(inverse_depth, x, y, parallax):
 def _sample(field, x, y):
     x, y = x.astype(np.float32), y.astype(np.float32)
     return cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _blur_radius(lens: Lens, depth) -> int:
-    """Pixels beyond the border that blur into the picture."""
-    coc = np.abs(lens.coc(1 / np.array([depth.min(), depth.max()])))
-    return math.ceil(coc.max() / 2) + 1
 
 
 def _trimmed(view: Frame, image, lens: Lens, size) -> Frame:

@@ -1,0 +1,78 @@
+"""Records topics to a bag, byte for byte as they came over DDS, stamped with the time of their receipt."""
+
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+
+from dfd_depth_ros.ros.qos import reliable
+
+TOPICS = {
+    'image_raw': Image,
+    'image_raw/compressed': CompressedImage,
+    'camera_info': CameraInfo,
+    'lens': JointState,
+    'ground_truth/depth': Image,
+    'depth/image_rect': Image,
+    'depth/camera_info': CameraInfo,
+    'depth/sigma': Image,
+    'coc/image': Image,
+    'lens_used': JointState,
+    '/diagnostics': DiagnosticArray,
+}
+QUEUE = 200  # messages of one topic that may wait to be written
+QUIET_S = 0.3  # a graph that was silent for this long has nothing more on its way
+PATIENCE_S = 5.0  # a graph that never falls silent is left after this
+
+
+class Recorder:
+    """Gives every message of `topics` (name -> type) of a running graph to `writer` until `stop`.
+
+    writer: `BagWriter`, or anything with its `write(topic, msgtype, data, receive_ns)` and `close()`; called from one
+    thread. `counts` tells how many messages of each topic were written. Has an rclpy context of its own, with `node`.
+    """
+
+    def __init__(self, writer, topics: dict = TOPICS):
+        self.counts = Counter()
+        self._writer = writer
+        self._last = time.monotonic()
+        self._context = rclpy.Context()
+        rclpy.init(args=[], context=self._context)
+        self.node = rclpy.create_node('recorder', context=self._context)
+        for topic, message in topics.items():
+            self.node.create_subscription(message, topic, self._writing(topic, message), reliable(QUEUE), raw=True)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name='recorder')
+        self._thread.start()
+
+    def _writing(self, topic, message):
+        name = self.node.resolve_topic_name(topic)
+        kind = f'{message.__module__.split(".")[0]}/msg/{message.__name__}'
+
+        def write(data: bytes, info):
+            self._last = time.monotonic()
+            self._writer.write(name, kind, data, info['received_timestamp'])
+            self.counts[topic] += 1
+
+        return write
+
+    def _spin(self):
+        with suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def stop(self):
+        """Write what is still arriving, wait until nothing has come for a moment, and close the writer."""
+        start = self._last = time.monotonic()
+        while time.monotonic() - self._last < QUIET_S and time.monotonic() - start < PATIENCE_S:
+            time.sleep(QUIET_S / 10)
+        self._executor.shutdown()
+        self._thread.join()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+        self._writer.close()
