@@ -1,7 +1,7 @@
 """A thin lens by brute force, in float64 and without any of the package's optics: the oracle of the formation tests.
 
-Each pixel looks through many points of the aperture. In the coordinates of the focal plane, a ray through aperture point
-a (pixels of CoC at unit defocus) meets a surface of signed CoC c at pixel x + a * c, a on a disc of diameter one.
+Each pixel looks through many points of the aperture. In pixels, the ray of pixel x through aperture point a
+meets a surface of signed CoC c at x + a * c, with a on a disc of diameter one.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ def aperture_points(count: int = 256) -> np.ndarray:
 
 
 def gather(surfaces, height: int, width: int, count: int = 256) -> np.ndarray:
-    """Picture (height, width, 3) of surfaces from front to back. A surface is (colour(x, y) -> (..., 3), alpha(x, y) -> 0..1,
-    coc(x, y)), functions of pixel position in float64."""
+    """Picture (height, width, 3) of surfaces from front to back. A surface is three functions of pixel position (x, y)
+    in float64: colour (..., 3), alpha in 0..1 and signed CoC in pixels."""
     y, x = np.mgrid[:height, :width].astype(np.float64)
     picture = np.zeros((height, width, 3))
     for a in aperture_points(count):

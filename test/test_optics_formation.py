@@ -26,7 +26,11 @@ def waves(phase):
     """A smooth colour pattern, a function of pixel position, with periods of 5 to 40 pixels."""
 
     def colour(x, y):
-        channels = [np.sin(0.9 * x + 0.3 * y + phase), np.sin(0.25 * x - 0.6 * y), np.sin(0.16 * x + 0.16 * y + 2 * phase)]
+        channels = [
+            np.sin(0.9 * x + 0.3 * y + phase),
+            np.sin(0.25 * x - 0.6 * y),
+            np.sin(0.16 * x + 0.16 * y + 2 * phase),
+        ]
         return 0.5 + 0.2 * np.stack([channels[0], channels[1], channels[2]], -1) + 0.15 * channels[1][..., None]
 
     return colour
@@ -141,7 +145,9 @@ def test_form_and_its_float64_twin():
     coc = -3 + 6 * x / 63 + 0.2 * rng.random((48, 64))
     planes = np.linspace(-3.3, 3.3, 7)
     fast = form(
-        torch.from_numpy(image)[None].float(), torch.from_numpy(coc)[None, None].float(), torch.from_numpy(planes).float()
+        torch.from_numpy(image)[None].float(),
+        torch.from_numpy(coc)[None, None].float(),
+        torch.from_numpy(planes).float(),
     )[0]
     middle = np.s_[:, 6:-6, 6:-6]
     assert np.abs(fast.numpy() - twin(image, coc, planes))[middle].max() < 0.01

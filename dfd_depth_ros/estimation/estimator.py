@@ -22,8 +22,8 @@ class DepthEstimator:
     """Reads depth from defocused frames, one after the other.
 
     model: trained networks (changed in place for inference). device: 'cpu', 'cuda' or 'auto'. temporal_filter: a name
-    of `temporal.filters.FILTERS`. digest: SHA-256 of the weights, for reports. Raises ValueError for an unknown filter or
-    a device that is not there.
+    of `temporal.filters.FILTERS`. digest: SHA-256 of the weights, for reports. Raises ValueError for an unknown
+    filter or a device that is not there.
     """
 
     def __init__(self, model: DfdModel, device: str = 'auto', temporal_filter: str = 'none', digest: str = ''):
@@ -41,8 +41,8 @@ class DepthEstimator:
 
     @torch.inference_mode()
     def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None) -> Estimate:
-        """Depth of one frame. image: (H, W, 3) uint8 RGB as the camera delivered it. stamp: seconds, used by the temporal
-        filter to notice pauses. Raises ImageError for anything but such a picture."""
+        """Depth of one frame. image: (H, W, 3) uint8 RGB as the camera delivered it. stamp: seconds, used by the
+        temporal filter to notice pauses. Raises ImageError for anything but such a picture."""
         _check(image)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         batch = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last).float() / 255
@@ -69,7 +69,7 @@ class DepthEstimator:
 
 
 def load_estimator(weights: str, device: str = 'auto', temporal_filter: str = 'none') -> DepthEstimator:
-    """An estimator from a weights file (package://, absolute or share-relative path). Raises WeightsError, ValueError."""
+    """An estimator from a weights file (package://, absolute or share-relative path). Raises WeightsError."""
     model, _, digest = load_weights(resolve_path(weights))
     return DepthEstimator(model, device, temporal_filter, digest)
 
@@ -97,8 +97,8 @@ def _on_side(coc, side):
 
 
 def _in_front_of_infinity(inverse, sigma):
-    """Mean and deviation of a normal inverse depth given that it is positive: nothing lies behind infinity. Far from zero
-    this changes nothing; near it a noisy measurement becomes 'far, and not sure' instead of a depth below zero."""
+    """Mean and deviation of a normal inverse depth given that it is positive: nothing lies behind infinity. Far from
+    zero this changes nothing; near it a noisy measurement becomes 'far, and not sure' instead of a negative depth."""
     z = inverse / sigma
     hazard = torch.exp(-0.5 * z**2 - torch.special.log_ndtr(z)) / (2 * torch.pi) ** 0.5
     shrink = (1 - hazard * (z + hazard)).clamp(min=0.01)

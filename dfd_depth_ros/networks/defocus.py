@@ -1,8 +1,8 @@
 """DefocusNet: how much is each pixel blurred, how sure is that, and on which side of focus does it lie?
 
-It sees one picture and knows no lens, so it reads pixels of blur and nothing else. In training two pictures of one scene
-at different lens settings pass through the same weights (Siamese; Zhang et al. 2024, "Depth Estimation Based on 3D
-Gaussian Splatting Siamese Defocus").
+It sees one picture and knows no lens, so it reads pixels of blur and nothing else. In training two pictures of one
+scene at different lens settings pass through the same weights (Siamese; Zhang et al. 2024, "Depth Estimation Based on
+3D Gaussian Splatting Siamese Defocus").
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,11 @@ from dfd_depth_ros.networks.blocks import UNet, conv
 
 @dataclass(frozen=True)
 class Defocus:
-    """At a quarter of the picture's resolution, (B, 1, H/4, W/4) each: magnitude |CoC| in pixels of the picture, log_sigma of it
-    (natural logarithm of pixels), far_logit (above zero: behind focus). features: (B, C, H/4, W/4); fine: the same at half resolution."""
+    """What one picture says about blur, at a quarter of its resolution.
+
+    magnitude: |CoC| in pixels of the picture, (B, 1, H/4, W/4). log_sigma: natural logarithm of its sigma in pixels.
+    far_logit: above zero behind focus. features: (B, C, H/4, W/4). fine: features at half resolution.
+    """
 
     magnitude: torch.Tensor
     log_sigma: torch.Tensor

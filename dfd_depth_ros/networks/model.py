@@ -45,7 +45,9 @@ class DfdModel(nn.Module):
         shape = ARCHITECTURES[architecture]
         self.architecture = architecture
         self.defocus_net = DefocusNet(**shape['defocus'])
-        self.depth_net = DepthNet(features=shape['defocus']['widths'][0], fine=shape['defocus']['fine'], **shape['depth'])
+        self.depth_net = DepthNet(
+            features=shape['defocus']['widths'][0], fine=shape['defocus']['fine'], **shape['depth']
+        )
         self.register_buffer('sigma_scale', torch.ones(()))
 
     def forward(self, image: torch.Tensor, lens: torch.Tensor) -> Prediction:

@@ -38,7 +38,9 @@ def load_weights(path: Path) -> tuple[DfdModel, dict, str]:
         raise WeightsError(f'weights {path} cannot be read: {error.strerror}') from None
     metadata = _metadata(path, data)
     if metadata.get('format') != FORMAT:
-        raise WeightsError(f'weights {path} are not of this package: format is {metadata.get("format")!r}, not {FORMAT!r}')
+        raise WeightsError(
+            f'weights {path} are not of this package: format is {metadata.get("format")!r}, not {FORMAT!r}'
+        )
     if metadata.get('architecture') not in ARCHITECTURES:
         raise WeightsError(f'weights {path} have the unknown architecture {metadata.get("architecture")!r}')
     try:

@@ -123,7 +123,9 @@ def _spread(surface, lens, spacing, otf, colour_shift):
     return spread[:3], spread[3:]
 
 
-def render_rgbd(image: np.ndarray, inverse_depth: np.ndarray, lens: Lens, planes: int = 24, otf: OTF = disc) -> np.ndarray:
+def render_rgbd(
+    image: np.ndarray, inverse_depth: np.ndarray, lens: Lens, planes: int = 24, otf: OTF = disc
+) -> np.ndarray:
     """Defocus a photograph with depth. image: (H, W, 3) uint8 sRGB, sharp. inverse_depth: (H, W) 1/m, without holes.
     Returns (H, W, 3) uint8 sRGB. Raises ValueError where shapes differ or depth has holes."""
     if image.shape[:2] != inverse_depth.shape:

@@ -76,7 +76,8 @@ class Lens:
     @property
     def gain(self) -> float:
         """K in pixel * metre: pixels of CoC for each dioptre away from focus."""
-        return self.aperture_m * self.focal_length_m / ((1 - self.focal_length_m * self.focus_dioptre) * self.pixel_pitch_m)
+        beyond = 1 - self.focal_length_m * self.focus_dioptre  # (s - f) / s, finite at infinity too
+        return self.aperture_m * self.focal_length_m / (beyond * self.pixel_pitch_m)
 
     def coc(self, inverse_depth):
         """Signed CoC diameter in pixels of points at inverse depth (1/m; number, array or tensor)."""
@@ -102,7 +103,9 @@ class Lens:
         raises LensError with its name."""
         values = {name: value for name, value in values.items() if value is not None}
         known = {field.name for field in fields(cls)}
-        state = {name: value if name == 'side' else _number(name, value) for name, value in values.items() if name in known}
+        state = {
+            name: value if name == 'side' else _number(name, value) for name, value in values.items() if name in known
+        }
         missing = [name for name in ('focal_length_m', 'f_number', 'pixel_pitch_m') if name not in state]
         if missing:
             raise LensError(f'lens has no {", ".join(missing)}')

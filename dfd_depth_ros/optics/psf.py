@@ -23,12 +23,26 @@ from scipy.special import gamma, j0
 OTF = Callable[[torch.Tensor], torch.Tensor]
 
 
+class _BesselJ1(torch.autograd.Function):
+    """J1 with its derivative; torch.special.bessel_j1 has none and breaks the graph in silence."""
+
+    @staticmethod
+    def forward(ctx, z):
+        ctx.save_for_backward(z)
+        return torch.special.bessel_j1(z)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (z,) = ctx.saved_tensors
+        return grad * (torch.special.bessel_j0(z) - torch.special.bessel_j1(z) / z)
+
+
 def disc(x: torch.Tensor) -> torch.Tensor:
     """OTF of a uniform disc at x = CoC diameter times frequency (pixels * cycles per pixel)."""
     argument = math.pi * x
     small = argument.abs() < 1e-3
     safe = torch.where(small, torch.ones_like(argument), argument)
-    return torch.where(small, 1 - argument**2 / 8, 2 * torch.special.bessel_j1(safe) / safe)
+    return torch.where(small, 1 - argument**2 / 8, 2 * _BesselJ1.apply(safe) / safe)
 
 
 def gaussian(x: torch.Tensor) -> torch.Tensor:

@@ -37,10 +37,7 @@ class Sensor:
     def expose(self, light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """light: (H, W, 3) float32 linear, 0..1 with highlights above. Returns (H, W, 3) uint8 as a driver would."""
         light = np.clip(_gaussian(light.astype(np.float32), self.base_blur_px) * self.exposure, 0, 1)
-        if self.bayer:
-            light = self._through_mosaic(light, rng)
-        else:
-            light = self._noisy(light, rng)
+        light = self._through_mosaic(light, rng) if self.bayer else self._noisy(light, rng)
         encoded = to_srgb(torch.from_numpy(np.clip(light, 0, 1))).numpy()
         encoded += self.contrast * (encoded * encoded * (3 - 2 * encoded) - encoded)
         if self.sharpening:

@@ -212,7 +212,9 @@ def _outline(rng, height, width):
         field = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
         alpha = np.clip((field - rng.uniform(0.3, 1.2)) * 20, 0, 1) * 255
     else:
-        cv2.putText(alpha, chr(rng.integers(33, 123)), tuple(map(int, centre)), 2, size / 12, 255, max(2, int(size / 6)))
+        cv2.putText(
+            alpha, chr(rng.integers(33, 123)), tuple(map(int, centre)), 2, size / 12, 255, max(2, int(size / 6))
+        )
     return alpha / np.float32(255)
 
 

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 SIZE = 384
-PHOTOGRAPHS = tuple(
-    'astronaut chelsea coffee rocket camera brick grass gravel coins page text immunohistochemistry retina'.split()
+PHOTOGRAPHS = (
+    *('astronaut', 'chelsea', 'coffee', 'rocket', 'camera', 'brick', 'grass'),
+    *('gravel', 'coins', 'page', 'text', 'immunohistochemistry', 'retina'),
 )
 
 

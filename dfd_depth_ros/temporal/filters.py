@@ -20,8 +20,9 @@ def none(inverse_depth, sigma, state=None):
 
 
 def ema(inverse_depth, sigma, state=None):
-    """Exponential moving average, weighted by inverse variance; a pixel that differs from its past by more than GATE sigmas
-    starts anew. Errors of neighbouring frames are far from independent, so sigma is averaged and never claimed to shrink."""
+    """Exponential moving average, weighted by inverse variance; a pixel that differs from its past by more than GATE
+    sigmas starts anew. Errors of neighbouring frames are far from independent, so sigma is averaged too and never
+    claimed to shrink."""
     if state is None or state[0].shape != inverse_depth.shape:
         return inverse_depth, sigma, (inverse_depth, sigma)
     past, past_sigma = state

@@ -51,14 +51,17 @@ class TrainConfig:
 
 
 class Run:
-    """The state of a training run in a folder: `last.pt` (resumes), `best.safetensors`, TensorBoard logs, `log.jsonl`."""
+    """The state of a training run in a folder: `last.pt` (resumes), `best.safetensors`, TensorBoard logs,
+    `log.jsonl`."""
 
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device):
         torch.manual_seed(config.seed)
         self.config, self.folder, self.device = config, folder, device
         self.model = DfdModel(config.architecture).to(device, memory_format=torch.channels_last)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.step, self.best, self.seconds = 0, math.inf, 0.0
 
@@ -79,7 +82,9 @@ class Run:
         state = torch.load(self.folder / 'last.pt', map_location=self.device, weights_only=True)
         changed = [name for name, value in asdict(self.config).items() if state['config'].get(name) != value]
         if set(changed) - {'steps'}:
-            raise ValueError(f'{self.folder} holds a run with other settings ({", ".join(changed)}); choose another folder')
+            raise ValueError(
+                f'{self.folder} holds a run with other settings ({", ".join(changed)}); choose another folder'
+            )
         for part, saved in zip((self.model, self.average, self.optimizer, self.schedule), state['parts'], strict=True):
             part.load_state_dict(saved)
         self.step, self.best, self.seconds = state['step'], state['best'], state['seconds']

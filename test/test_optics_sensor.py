@@ -1,0 +1,72 @@
+"""The sensor, step by step."""
+
+import numpy as np
+import pytest
+import torch
+
+from dfd_depth_ros.optics.sensor import Sensor, random_sensor
+from dfd_depth_ros.optics.tone import from_srgb, to_srgb
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def flat(value, size=64):
+    return np.full((size, size, 3), value, np.float32)
+
+
+def test_tone_curve_and_back():
+    values = torch.linspace(0, 1, 1001, dtype=torch.float64)
+    torch.testing.assert_close(from_srgb(to_srgb(values)), values, atol=1e-9, rtol=0)
+    assert float(to_srgb(torch.tensor(0.18))) == pytest.approx(0.4614, abs=1e-3)  # 18 % grey
+
+
+def test_a_perfect_sensor_only_encodes():
+    picture = Sensor().expose(flat(0.18), rng())
+    assert picture.dtype == np.uint8 and (picture == 118).all()
+
+
+def test_highlights_clip_and_exposure_scales():
+    assert (Sensor().expose(flat(7.0), rng()) == 255).all()
+    assert (Sensor(exposure=2.0).expose(flat(0.09), rng()) == 118).all()
+
+
+def test_noise_has_the_variance_that_it_says():
+    sensor = Sensor(shot_noise=1e-3, read_noise=0.02)
+    picture = sensor.expose(flat(0.3, 400), rng()).astype(np.float64) / 255
+    light = from_srgb(torch.from_numpy(picture)).numpy()
+    assert light.var() == pytest.approx(1e-3 * 0.3 + 0.02**2, rel=0.03)
+
+
+def test_mosaic_keeps_colours_apart():
+    light = flat(0.0)
+    light[..., 0], light[..., 2] = 0.6, 0.2
+    picture = Sensor(bayer=True).expose(light, rng())[8:-8, 8:-8]
+    expected = Sensor().expose(light, rng())[0, 0]
+    assert np.abs(picture.astype(int) - expected).max() <= 1
+
+
+def test_base_blur_softens_and_sharpening_overshoots():
+    edge = flat(0.1)
+    edge[:, 32:] = 0.5
+    plain, soft, sharp = (
+        s.expose(edge, rng())[32, :, 0].astype(int)
+        for s in (Sensor(), Sensor(base_blur_px=1.5), Sensor(sharpening=1.0))
+    )
+    assert np.abs(np.diff(soft)).max() < np.abs(np.diff(plain)).max()
+    assert sharp.max() > plain.max() and sharp.min() < plain.min()
+
+
+def test_jpeg_loses_more_at_lower_quality():
+    noise = rng().random((64, 64, 3)).astype(np.float32)
+    clean = Sensor().expose(noise, rng()).astype(int)
+    errors = [np.abs(Sensor(jpeg_quality=q).expose(noise, rng()) - clean).mean() for q in (98, 60)]
+    assert 0 < errors[0] < errors[1]
+
+
+def test_a_seed_names_a_camera_and_its_noise():
+    light = rng().random((32, 32, 3)).astype(np.float32)
+    first, second = (random_sensor(np.random.default_rng(5)) for _ in range(2))
+    assert first == second and first != random_sensor(np.random.default_rng(6))
+    assert np.array_equal(first.expose(light, rng()), second.expose(light, rng()))
