@@ -4,8 +4,6 @@ The node reads `image_raw` and `camera_info` in the namespace of the camera. Wha
 parameter file. The node configures and activates itself.
 """
 
-import os
-
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
@@ -14,10 +12,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from dfd_depth_ros.paths import PathError, resolve_path, share_directory
-
-SHARE = share_directory()
-PROFILE = str(SHARE / 'config' / 'fastdds_large_images.xml')
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+from dfd_depth_ros.ros.dds import large_image_profile
 
 # launch argument: parameter that it overrides, unless it is empty
 OVERRIDES = {'lens_file': 'lens.file', 'lens_source': 'lens.source', 'weights': 'weights', 'device': 'device'}
@@ -35,7 +30,7 @@ ARGUMENTS = {
 
 
 def depth_node(context):
-    """The node, with the parameter file first and the given launch arguments over it. Raises PathError where that file is
+    """The node: the parameter file, and over it the launch arguments that were given. Raises PathError where that file is
     missing, which launch_ros would pass over."""
     given = {argument: LaunchConfiguration(argument).perform(context) for argument in (*OVERRIDES, 'params_file')}
     overrides = {
@@ -58,20 +53,20 @@ def depth_node(context):
 
 def generate_launch_description():
     """The Fast DDS profile for large images, unless the user has one; the node; rviz2 on request."""
-    own_profile = any(name in os.environ for name in PROFILE_VARIABLES)
+    rviz_file = share_directory() / 'config' / 'rviz' / 'depth.rviz'
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=text)
                 for name, (default, text) in ARGUMENTS.items()
             ),
-            *(SetEnvironmentVariable(name, PROFILE) for name in PROFILE_VARIABLES if not own_profile),
+            *(SetEnvironmentVariable(name, value) for name, value in large_image_profile().items()),
             OpaqueFunction(function=depth_node),
             Node(
                 package='rviz2',
                 executable='rviz2',
                 namespace=LaunchConfiguration('namespace'),
-                arguments=['-d', str(SHARE / 'config' / 'rviz' / 'depth.rviz')],
+                arguments=['-d', str(rviz_file)],
                 parameters=[{'use_sim_time': ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)}],
                 condition=IfCondition(LaunchConfiguration('rviz')),
             ),

@@ -13,6 +13,7 @@ import pytest
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.weights import save_weights
 from dfd_depth_ros.paths import PathError, share_directory
+from dfd_depth_ros.ros.dds import NAME, OLD_NAME, large_image_profile
 
 pytest.importorskip('launch_ros', reason='launch_ros comes with a ROS 2 installation')
 
@@ -23,13 +24,12 @@ from launch.utilities import perform_substitutions  # noqa: E402
 
 DEPTH_ARGUMENTS = ['namespace', 'lens_file', 'lens_source', 'weights', 'device', 'params_file', 'use_sim_time', 'rviz']
 DEMO_ARGUMENTS = ['namespace', 'lens_file', 'weights', 'device', 'rviz', 'scene', 'rate_hz']
-PROFILE_VARIABLES = ['FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE']
 
 
 @pytest.fixture
 def description(monkeypatch):
     """Reads a launch file as on a machine without a profile of its own."""
-    for name in PROFILE_VARIABLES:
+    for name in (NAME, OLD_NAME):
         monkeypatch.delenv(name, raising=False)
     return lambda name: get_launch_description_from_python_launch_file(str(share_directory() / 'launch' / name))
 
@@ -51,13 +51,11 @@ def profile_settings(description) -> dict[str, str]:
 
 
 def test_large_image_profile(description):
-    profile = str(share_directory() / 'config' / 'fastdds_large_images.xml')
-    assert profile_settings(description('depth.launch.py')) == dict.fromkeys(PROFILE_VARIABLES, profile)
+    assert profile_settings(description('depth.launch.py')) == large_image_profile() != {}
 
 
-@pytest.mark.parametrize('name', PROFILE_VARIABLES)
-def test_profile_of_the_user_stays(description, monkeypatch, name):
-    monkeypatch.setenv(name, '/my/profile.xml')
+def test_profile_of_the_user_stays(description, monkeypatch):
+    monkeypatch.setenv(NAME, '/my/profile.xml')
     assert profile_settings(description('depth.launch.py')) == {}
 
 
@@ -91,7 +89,7 @@ def test_demo_gives_depth(ros, tmp_path, monkeypatch):
         pytest.skip('needs the ros2 command and a workspace with this package, built by colcon and sourced')
     from sensor_msgs.msg import Image
 
-    for name in PROFILE_VARIABLES:
+    for name in (NAME, OLD_NAME):
         monkeypatch.delenv(name, raising=False)
     save_weights(tmp_path / 'untrained.safetensors', DfdModel(), {})
     node = ros.create_node('listener')

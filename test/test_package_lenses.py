@@ -1,7 +1,5 @@
 """The lens files that ship: each is a lens, says in prose what it is, and blurs as much as it says."""
 
-import xml.etree.ElementTree as ElementTree
-
 import pytest
 
 from dfd_depth_ros.paths import share_directory
@@ -26,9 +24,3 @@ def test_lens_file(name, coc):
     path = f'package://dfd_depth_ros/config/lenses/{name}.yaml'
     assert read_lens(path).coc(0.0) == pytest.approx(coc, abs=0.05)
     assert len(read_lens_values(path)['description'].split()) > 20
-
-
-def test_large_image_profile_is_no_smaller_than_an_image():
-    root = ElementTree.parse(share_directory() / 'config' / 'fastdds_large_images.xml').getroot()
-    segment = next(root.iter('{http://www.eprosima.com}segment_size'))
-    assert int(segment.text) >= 10 * 1920 * 1080 * 3
