@@ -29,8 +29,8 @@ class ScoreError(ValueError):
 @dataclass
 class Curves:
     """Distributions over all pixels with ground truth. error and claimed: |error| and sigma, both over the true depth,
-    by true depth. coc_error: |CoC error| in pixels by true CoC. z: |error| / sigma. rel and coc: as error and coc_error,
-    of all pixels together."""
+    by true depth. coc_error: |CoC error| in pixels by true CoC. z: |error| / sigma. rel and coc: as error and
+    coc_error, of all pixels together."""
 
     error: Quantiles = field(default_factory=lambda: Quantiles(DEPTH_EDGES_M))
     claimed: Quantiles = field(default_factory=lambda: Quantiles(DEPTH_EDGES_M))
@@ -127,9 +127,9 @@ def _prepared(frame: Frame, lens: Lens | None, side: str | None) -> Frame:
     lens = lens or frame.lens
     if lens is None:
         what = (
-            'has no defocused image; give the lens to render it with' if frame.image is None else 'has no lens; give it'
+            'has no lens' if frame.image is not None else 'is RGB-D without defocus and has no lens to render it with'
         )
-        raise ScoreError(f'{frame.name} {what} (--lens FILE)')
+        raise ScoreError(f'{frame.name} {what}; give one with --lens FILE')
     if side:
         lens = replace(lens, side=side)
     return replace(frame, lens=lens) if frame.image is not None else defocused(frame, lens)

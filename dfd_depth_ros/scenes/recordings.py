@@ -35,19 +35,18 @@ class RawMessage(NamedTuple):
 
 
 class Recording:
-    """A bag on disk. After a complete pass over `messages` the lists say what could not be read:
-    `truncated` (data is missing) and `notes` (worth knowing, nothing lost), each of plain sentences."""
+    """A bag on disk. After a first complete pass over `messages` two lists of plain sentences say how it went:
+    `truncated` (where the rest of a file could not be read) and `notes` (worth knowing)."""
 
     def __init__(self, path):
         self.path = Path(path)
-        self.truncated: list[str] = []
+        self._damage: dict[Path, str] = {}
         self.notes: list[str] = []
         self._metadata = self._read_metadata() if self.path.is_dir() else {}
         self._files = self._find_files()
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
         """All messages, or those of the given topics, in the order in which they were written."""
-        self.truncated.clear()
         if self._metadata.get('compression_mode'):
             yield from self._compressed_messages(topics)
             return
@@ -58,7 +57,11 @@ class Recording:
                     count += 1
                     yield message
             except Exception as error:  # a damaged file can fail anywhere between decompression and parsing
-                self.truncated.append(f'{file.name} is cut or damaged after {count} messages ({_reason(error)})')
+                self._lost(file, count, error)
+
+    @property
+    def truncated(self) -> list[str]:
+        return list(self._damage.values())
 
     def _read_metadata(self) -> dict:
         file = self.path / METADATA
@@ -88,13 +91,18 @@ class Recording:
         return files
 
     def _compressed_messages(self, topics) -> Iterator[RawMessage]:
+        count = 0
         try:
             with Reader(self.path) as reader:
                 chosen = [link for link in reader.connections if topics is None or link.topic in topics]
                 for link, receive_ns, data in reader.messages(chosen) if chosen else ():
+                    count += 1
                     yield RawMessage(link.topic, link.msgtype, receive_ns, bytes(data))
         except Exception as error:  # as above
-            self.truncated.append(f'{self.path.name} is cut or damaged ({_reason(error)})')
+            self._lost(self.path, count, error)
+
+    def _lost(self, file: Path, count: int, error: Exception) -> None:
+        self._damage.setdefault(file, f'{file.name} is cut or damaged after {count} messages ({_reason(error)})')
 
 
 class BagWriter:
