@@ -23,6 +23,7 @@ from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, ParameterError, chang
 from dfd_depth_ros.ros.worker import Worker
 from dfd_depth_ros.scenes.frame import Intrinsics
 
+REPORT_PERIOD_S = 1.0
 STOP_TIMEOUT_S = 1.5
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 _DROP_CAUSES = ((LensError, 'lens'), (RCLError, 'publish'), (ValueError, 'image'), (Exception, 'estimator'))
@@ -53,7 +54,7 @@ class DepthNode(LifecycleNode):
         self.settings = declare(self, DEPTH_PARAMETERS)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos.reliable(10))
-        self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(REPORT_PERIOD_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
         if self.settings['autostart'] and self.trigger_configure() == SUCCESS:
             self.trigger_activate()
 
@@ -195,7 +196,10 @@ class DepthNode(LifecycleNode):
         self._diagnostics.publish(to_message(f'{name}: depth', *report, self.get_clock().now().to_msg()))
 
     def _log(self, severity: str, text: str) -> None:
-        getattr(self.get_logger(), severity)(text)
+        if severity == 'error':
+            self.get_logger().error(text)
+        else:
+            self.get_logger().warning(text)
 
 
 def _sentence(error: Exception) -> str:

@@ -29,7 +29,7 @@ class Monitor:
         self._served: collections.deque = collections.deque(maxlen=2000)
         self._logged: dict[str, float] = {}
         self._warnings: list[str] = []
-        self._previous = (0, 0, 0)
+        self._previous: dict[str, int] = {}
         self._last_error = self._failure = ''
 
     def received(self) -> None:
@@ -80,53 +80,53 @@ class Monitor:
         with self._lock:
             self._facts.update({name: str(value) for name, value in values.items()})
 
+    def counts(self) -> dict[str, int]:
+        """inputs, outputs, drops and pending."""
+        with self._lock:
+            drops = sum(self._drops.values())
+            pending = self._inputs - self._outputs - drops
+            return {'inputs': self._inputs, 'outputs': self._outputs, 'drops': drops, 'pending': pending}
+
     def report(self, active: bool) -> tuple[bytes, str, dict[str, str]]:
         """Level, message and values since the last report. active: images are expected."""
+        counts = self.counts()
         with self._lock:
             conditions = {name: text for name, text in self._conditions.items() if text}
             news = [text for name, text in conditions.items() if text != self._reported.get(name)]
             self._reported = conditions
-            served = [entry for entry in self._served if entry[0] > time.monotonic() - WINDOW_S]
-            drops = sum(self._drops.values())
-            counts = (self._inputs, drops, self._errors)
-            fresh = tuple(np.subtract(counts, self._previous).tolist())
-            self._previous = counts
             values = {
-                'inputs': str(self._inputs),
-                'outputs': str(self._outputs),
-                'drops': str(drops),
-                'pending': str(self._inputs - self._outputs - drops),
+                **{name: str(count) for name, count in counts.items()},
                 **{f'drops.{cause}': str(count) for cause, count in sorted(self._drops.items())},
                 'errors': str(self._errors),
-                **_rates(served),
+                **_rates([entry for entry in self._served if entry[0] > time.monotonic() - WINDOW_S]),
                 **self._facts,
                 **{f'condition.{name}': text for name, text in conditions.items()},
                 'last_error': self._last_error,
             }
-            level, message = self._verdict(active, fresh, values)
+            level, message = self._verdict(active, counts | {'errors': self._errors}, values['rate_hz'])
         for text in news:
             self._log('warning', text)
         return level, message, values
+
+    def _verdict(self, active: bool, counts: dict[str, int], rate_hz: str) -> tuple[bytes, str]:
+        new = {name: count - self._previous.get(name, 0) for name, count in counts.items()}
+        warnings = [*self._reported.values(), *self._warnings]
+        self._previous, self._warnings = counts, []
+        if active and not new['inputs']:
+            warnings.append('no image has arrived since the last report')
+        if new['drops']:
+            warnings.append(f'images dropped since the last report: {new["drops"]}')
+        if self._failure or new['errors']:
+            return DiagnosticStatus.ERROR, self._failure or self._last_error
+        if warnings:
+            return DiagnosticStatus.WARN, '; '.join(warnings)
+        return DiagnosticStatus.OK, f'depth at {rate_hz} Hz' if active else 'not active'
 
     def _log_seldom(self, severity: str, cause: str, text: str) -> None:
         now = time.monotonic()
         if now - self._logged.get(cause, -LOG_PERIOD_S) >= LOG_PERIOD_S:
             self._logged[cause] = now
             self._log(severity, text)
-
-    def _verdict(self, active: bool, fresh: tuple[int, int, int], values: dict[str, str]) -> tuple[bytes, str]:
-        inputs, drops, errors = fresh
-        warnings = [*self._reported.values(), *self._warnings]
-        self._warnings = []
-        if active and not inputs:
-            warnings.append('no image has arrived since the last report')
-        if drops:
-            warnings.append(f'{drops} images were dropped since the last report')
-        if self._failure or errors:
-            return DiagnosticStatus.ERROR, self._failure or self._last_error
-        if warnings:
-            return DiagnosticStatus.WARN, '; '.join(warnings)
-        return DiagnosticStatus.OK, f'depth at {values["rate_hz"]} Hz' if active else 'not active'
 
 
 def to_message(name: str, level: bytes, text: str, values: dict[str, str], stamp) -> DiagnosticArray:

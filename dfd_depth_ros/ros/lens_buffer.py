@@ -91,10 +91,8 @@ class LensBuffer:
         if not self._stamps:
             return 'no lens state has arrived'
         nearest = min(self._stamps, key=lambda other: abs(other - stamp))
-        return (
-            f'no lens state belongs to the image: the nearest is {_seconds(nearest - stamp):+.3f} s away, '
-            f'lens.max_age_s is {max_age_s:g} and lens.policy is drop or has nothing to hold'
-        )
+        away = _seconds(nearest - stamp)
+        return f'no lens state belongs to the image: the nearest is {away:+.3f} s away, lens.max_age_s is {max_age_s:g}'
 
     def _forget(self, count: int) -> None:
         if count > 0:

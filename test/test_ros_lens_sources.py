@@ -1,0 +1,202 @@
+"""Which lens state belongs to an image: by hand-made stamps, and every way in which a state can be wrong."""
+
+import math
+import threading
+import time
+
+import pytest
+
+from dfd_depth_ros.optics.lens import Lens, LensError
+from dfd_depth_ros.ros.lens_buffer import LensBuffer, LensMatch, NoLensError
+from dfd_depth_ros.ros.lens_sources import LensSource
+from dfd_depth_ros.scenes.frame import Intrinsics
+
+SECOND = 1_000_000_000
+CAMERA = Intrinsics(1000.0, 1000.0, 320.0, 240.0)
+SETTINGS = {
+    'lens.source': 'joint_state',
+    'lens.file': '',
+    'lens.focal_length_m': 0.05,
+    'lens.f_number': 2.0,
+    'lens.focus_distance_m': 2.0,
+    'lens.pixel_pitch_m': 4e-5,
+    'lens.focus_dioptre_sigma': 0.0,
+    'lens.side': '',
+    'lens.max_age_s': 0.5,
+    'lens.wait_s': 0.0,
+    'lens.policy': 'drop',
+}
+
+
+def lens(focus_dioptre, f_number=2.0, sigma=0.0):
+    return Lens(0.05, f_number, 4e-5, focus_dioptre, focus_dioptre_sigma=sigma)
+
+
+def filled(*states):
+    buffer = LensBuffer()
+    for stamp, state in states:
+        buffer.add(round(stamp * SECOND), state)
+    return buffer
+
+
+def match(buffer, stamp, max_age_s=0.5, policy='drop', static=None, wait_s=0.0):
+    return buffer.match(round(stamp * SECOND), max_age_s, policy, static, wait_s)
+
+
+def source(**changes):
+    made = LensSource()
+    made.configure(SETTINGS | {f'lens.{name}': value for name, value in changes.items()})
+    return made
+
+
+def test_the_exact_stamp_wins():
+    buffer = filled((1.0, lens(0.5)), (1.1, lens(0.7)), (1.2, lens(0.9)))
+    assert match(buffer, 1.1) == LensMatch(lens(0.7), 0.0, 'exact')
+    assert match(buffer, 1.0).quality == match(buffer, 1.2).quality == 'exact'
+
+
+def test_between_two_states_focus_is_linear_in_dioptres():
+    buffer = filled((1.0, lens(0.4, 2.0, 0.01)), (1.4, lens(0.8, 4.0, 0.03)))
+    found = match(buffer, 1.1)
+    assert found.quality == 'interpolated' and found.age_s == pytest.approx(0.1)
+    assert found.lens.focus_dioptre == pytest.approx(0.5)
+    assert found.lens.f_number == pytest.approx(2.5)
+    assert found.lens.focus_dioptre_sigma == pytest.approx(0.015)
+
+
+@pytest.mark.parametrize('stamp', [0.9, 1.9, 2.5])
+def test_without_a_neighbour_near_enough_on_each_side_the_image_is_dropped(stamp):
+    with pytest.raises(NoLensError):
+        match(filled((1.0, lens(0.4)), (2.0, lens(0.8))), stamp)
+
+
+def test_the_complaint_names_the_distance_in_time():
+    with pytest.raises(NoLensError) as error:
+        match(LensBuffer(), 1.0)
+    assert str(error.value) == 'no lens state has arrived'
+    with pytest.raises(NoLensError) as error:
+        match(filled((1.0, lens(0.4))), 2.25)
+    assert str(error.value) == (
+        'no lens state belongs to the image: the nearest is -1.250 s away, lens.max_age_s is 0.5'
+    )
+
+
+def test_policies():
+    buffer = filled((1.0, lens(0.4)), (9.0, lens(0.8)))
+    assert match(buffer, 3.0, policy='hold') == LensMatch(lens(0.4), 2.0, 'held')
+    assert match(buffer, 3.0, policy='static', static=lens(0.6)) == LensMatch(lens(0.6), math.inf, 'static')
+    with pytest.raises(NoLensError):
+        match(buffer, 0.5, policy='hold')
+
+
+def test_a_stamp_that_jumps_back_forgets_what_came_before():
+    buffer = filled((100.0, lens(0.4)), (101.0, lens(0.5)), (1.0, lens(0.6)))
+    with pytest.raises(NoLensError):
+        match(buffer, 100.0)
+    assert match(buffer, 1.0).lens.focus_dioptre == 0.6
+
+
+def test_a_late_state_is_waited_for():
+    buffer = filled((0.5, lens(0.4)))
+    timer = threading.Timer(0.05, lambda: buffer.add(SECOND, lens(0.7)))
+    timer.start()
+    assert match(buffer, 1.0, wait_s=30.0) == LensMatch(lens(0.7), 0.0, 'exact')
+    timer.join()
+
+
+def test_after_a_jump_back_the_state_of_the_new_time_is_waited_for():
+    buffer = filled((100.0, lens(0.4)))
+    timer = threading.Timer(0.05, lambda: buffer.add(SECOND, lens(0.7)))
+    timer.start()
+    assert match(buffer, 1.0, wait_s=30.0) == LensMatch(lens(0.7), 0.0, 'exact')
+    timer.join()
+
+
+def test_waiting_ends():
+    started = time.monotonic()
+    with pytest.raises(NoLensError):
+        match(LensBuffer(), 1.0, wait_s=0.02)
+    assert time.monotonic() - started < 10
+
+
+def test_the_buffer_forgets_the_oldest_states():
+    buffer = filled(*((stamp / 10, lens(0.4)) for stamp in range(1500)))
+    with pytest.raises(NoLensError):
+        match(buffer, 1.0)
+    assert match(buffer, 149.0).quality == 'exact'
+
+
+def test_a_fixed_lens_comes_from_the_parameters():
+    found = source(source='parameters').match(5, None)
+    assert found == LensMatch(lens(0.5), 0.0, 'fixed')
+    assert source(source='parameters', focus_distance_m=math.inf).match(5, None).lens.focus_dioptre == 0
+
+
+def test_parameters_override_the_lens_file(tmp_path):
+    file = tmp_path / 'lens.yaml'
+    file.write_text('focal_length_m: 0.1\nf_number: 8\nfocus_dioptre: 0.25\nside: behind\npixel_pitch_m: 1.0e-5\n')
+    none = dict(focal_length_m=0.0, f_number=0.0, focus_distance_m=0.0, pixel_pitch_m=0.0)
+    from_file = source(source='parameters', file=str(file), **none).match(5, None).lens
+    assert from_file == Lens(0.1, 8, 1e-5, 0.25, side='behind')
+    both = source(source='parameters', file=str(file), **none | {'focus_distance_m': 5.0}).match(5, None).lens
+    assert both == Lens(0.1, 8, 1e-5, 0.2, side='behind')
+
+
+def test_pixel_pitch_comes_from_a_calibrated_camera_where_nobody_gives_it():
+    lenses = source(source='parameters', pixel_pitch_m=0.0)
+    assert lenses.match(5, CAMERA).lens.pixel_pitch_m == pytest.approx(5e-5)
+    with pytest.raises(LensError) as error:
+        lenses.match(5, None)
+    assert str(error.value) == ('pixel pitch is unknown; set lens.pixel_pitch_m or publish a calibrated camera_info')
+
+
+def test_messages_fill_in_what_changes_and_parameters_the_rest():
+    lenses = source()
+    assert lenses.add(SECOND, {'focus_dioptre': 0.8}) == []
+    assert lenses.match(SECOND, None) == LensMatch(lens(0.8), 0.0, 'exact')
+    lenses.add(
+        2 * SECOND, {'focus_distance_m': 4.0, 'f_number': 4.0, 'focal_length_m': 0.04, 'focus_dioptre_sigma': 0.1}
+    )
+    assert lenses.match(2 * SECOND, None).lens == Lens(0.04, 4.0, 4e-5, 0.25, 0.1)
+
+
+def test_unknown_names_are_ignored_and_named():
+    lenses = source()
+    assert lenses.add(SECOND, {'wheel': 1.0, 'focus_dioptre': 0.8, 'arm': 2.0}) == ['arm', 'wheel']
+    assert lenses.match(SECOND, None).lens == lens(0.8)
+    assert lenses.add(2 * SECOND, {'wheel': 1.0}) == ['wheel']
+    with pytest.raises(NoLensError):
+        lenses.match(2 * SECOND, None)
+
+
+@pytest.mark.parametrize(
+    'values, message',
+    [
+        ({'focus_dioptre': math.nan}, 'lens focus_dioptre is nan; it must be a finite number'),
+        ({'focus_distance_m': math.nan}, 'focus distance is nan m; it must be above zero'),
+        ({'focus_dioptre': 25.0}, 'focus distance 0.04 m lies inside the focal length 0.05 m'),
+        ({'f_number': 0.0}, 'lens f_number is 0; it must be above zero'),
+    ],
+)
+def test_states_that_no_lens_can_have_are_refused(values, message):
+    lenses = source()
+    with pytest.raises(LensError) as error:
+        lenses.add(SECOND, values)
+    assert str(error.value) == message
+    with pytest.raises(NoLensError):
+        lenses.match(SECOND, None)
+
+
+def test_a_lens_that_is_needed_must_be_whole():
+    for settings in ({'source': 'parameters'}, {'policy': 'static'}):
+        with pytest.raises(LensError) as error:
+            source(f_number=0.0, **settings)
+        assert str(error.value) == 'lens has no f_number'
+    source(f_number=0.0)
+
+
+def test_a_refused_change_changes_nothing():
+    lenses = source(source='parameters')
+    with pytest.raises(LensError):
+        lenses.configure(SETTINGS | {'lens.source': 'parameters', 'lens.focus_distance_m': 0.01})
+    assert lenses.match(5, None).lens == lens(0.5)
