@@ -75,6 +75,13 @@ def test_opw_ignores_pixels_without_depth():
     assert np.isnan(opw((plane(np.nan), holes), (picture, picture)))
 
 
+def test_opw_of_tiny_pictures_is_nan():
+    for size in ((1, 1), (8, 200), (15, 15)):
+        assert np.isnan(opw((np.ones(size, np.float32),) * 2, (np.zeros((*size, 3), np.uint8),) * 2))
+    size = (16, 16)
+    assert opw((np.ones(size, np.float32),) * 2, (np.zeros((*size, 3), np.uint8),) * 2) == 0
+
+
 def test_tcc_is_one_for_true_change_and_less_for_flicker():
     rng = np.random.default_rng(0)
     truths = (plane(2), plane(2) + rng.uniform(0, 0.5, SIZE).astype(np.float32))

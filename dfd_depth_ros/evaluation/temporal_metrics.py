@@ -10,6 +10,7 @@ from dfd_depth_ros.scenes.frame import Intrinsics
 
 PAIR_METRICS = ('tae', 'opw', 'tcc')
 OPW_ALPHA = 50.0
+SMALLEST_PX = 16  # for optical flow
 
 
 def tae(depths, poses, intrinsics: tuple[Intrinsics, Intrinsics]) -> float:
@@ -30,9 +31,11 @@ def opw(depths, images) -> float:
     """Optical-flow-based warping error of two depth maps in metres: mean |D1 - warp(D2)|, weighted by
     exp(-50 |I1 - warp(I2)|^2) so that occlusions and wrong flow count little. Flow: DIS, on the pictures.
 
-    depths: pair of (H, W) metres. images: pair of (H, W, 3) uint8.
+    depths: pair of (H, W) metres. images: pair of (H, W, 3) uint8. NaN for pictures too small for flow.
     Source: Wang et al., "Neural Video Depth Stabilizer", ICCV 2023, with DIS (Kroeger et al., ECCV 2016) for its flow.
     """
+    if min(images[0].shape[:2]) < SMALLEST_PX:
+        return float('nan')
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey[0], grey[1], None)
     height, width = grey[0].shape

@@ -47,8 +47,7 @@ class Times(NamedTuple):
 class BagFrames:
     """The frames of a bag in the order in which its images were recorded; it may be iterated again and again.
 
-    topics: role -> topic found. times: role -> Times, of the recorded `depth` too. truncated and notes: sentences about
-    what could not be read and what was left out (complete after an iteration).
+    topics: role -> topic found. times: role -> Times, of the recorded `depth` too.
     """
 
     def __init__(self, path, lens: Lens | None = None, topics: Mapping[str, str] | None = None, max_age_s: float = 0.5):
@@ -68,10 +67,12 @@ class BagFrames:
 
     @property
     def truncated(self) -> list[str]:
+        """One sentence for each file of the bag that could not be read to its end."""
         return self._recording.truncated
 
     @property
     def notes(self) -> list[str]:
+        """Sentences about the bag and about the images that were left out so far."""
         return self._recording.notes
 
     def __len__(self) -> int:

@@ -61,6 +61,7 @@ class Recording:
 
     @property
     def truncated(self) -> list[str]:
+        """One sentence for each file that could not be read to its end."""
         return list(self._damage.values())
 
     def _read_metadata(self) -> dict:
