@@ -43,7 +43,8 @@ class FakeEstimator:
         self.lenses.append(lens)
         self.hurdle()
         depth = image[..., 0].astype(np.float32) / 10
-        return Estimate(depth, depth / 100, lens.coc(1 / np.maximum(depth, 0.1)), np.ones_like(depth), notes=('little blur to read',))
+        coc = lens.coc(1 / np.maximum(depth, 0.1))
+        return Estimate(depth, depth / 100, coc, np.ones_like(depth), notes=('little blur to read',))
 
 
 def wait(condition, what='the expected'):

@@ -64,6 +64,17 @@ def test_drops_without_an_error_are_a_warning(monitor):
     assert monitor.report(True)[:2] == (WARN, 'images dropped since the last report: 1')
 
 
+def test_what_the_middleware_loses_is_a_warning_with_advice(monitor):
+    monitor.received()
+    monitor.lost(47)
+    level, text, values = monitor.report(True)
+    assert (level, values['lost'], values['inputs']) == (WARN, '47', '1')
+    assert text == (
+        'messages lost by the middleware since the last report: 47; '
+        'with Fast DDS load config/fastdds_large_images.xml on both sides'
+    )
+
+
 def test_a_condition_lasts_until_it_is_cleared_and_is_logged_once(monitor, log):
     monitor.condition('camera', 'uncalibrated')
     for _ in range(2):

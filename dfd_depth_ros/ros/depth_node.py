@@ -115,7 +115,8 @@ class DepthNode(LifecycleNode):
         topics = [image[self.settings['image_transport']], (CameraInfo, 'camera_info', self._on_camera_info)]
         if self.settings['lens.source'] == 'joint_state':
             topics.append((JointState, 'lens', self._on_lens))
-        self._subscriptions_of_inputs = [qos.subscribe(self, *topic, self._on_incompatible_qos) for topic in topics]
+        watch = (self._on_incompatible_qos, self.monitor.lost)
+        self._subscriptions_of_inputs = [qos.subscribe(self, *topic, *watch) for topic in topics]
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         if self._worker:

@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 WINDOW_S = 10.0
 LOG_PERIOD_S = 5.0
+LOSS_ADVICE = 'with Fast DDS load config/fastdds_large_images.xml on both sides'
 
 
 class Monitor:
@@ -21,7 +22,7 @@ class Monitor:
     def __init__(self, log):
         self._log = log
         self._lock = threading.Lock()
-        self._inputs = self._outputs = self._errors = 0
+        self._inputs = self._outputs = self._errors = self._lost = 0
         self._drops = collections.Counter()
         self._conditions: dict[str, str] = {}
         self._reported: dict[str, str] = {}
@@ -36,6 +37,11 @@ class Monitor:
         """One image came in."""
         with self._lock:
             self._inputs += 1
+
+    def lost(self, count: int) -> None:
+        """Messages that were sent to this node got lost on the way; they are no inputs."""
+        with self._lock:
+            self._lost += count
 
     def published(self, latency_s: float, processing_s: float) -> None:
         """One depth image went out. latency_s: from its stamp. processing_s: in the worker thread."""
@@ -98,12 +104,14 @@ class Monitor:
                 **{name: str(count) for name, count in counts.items()},
                 **{f'drops.{cause}': str(count) for cause, count in sorted(self._drops.items())},
                 'errors': str(self._errors),
+                'lost': str(self._lost),
                 **_rates([entry for entry in self._served if entry[0] > time.monotonic() - WINDOW_S]),
                 **self._facts,
                 **{f'condition.{name}': text for name, text in conditions.items()},
                 'last_error': self._last_error,
             }
-            level, message = self._verdict(active, counts | {'errors': self._errors}, values['rate_hz'])
+            counts |= {'errors': self._errors, 'lost': self._lost}
+            level, message = self._verdict(active, counts, values['rate_hz'])
         for text in news:
             self._log('warning', text)
         return level, message, values
@@ -116,6 +124,8 @@ class Monitor:
             warnings.append('no image has arrived since the last report')
         if new['drops']:
             warnings.append(f'images dropped since the last report: {new["drops"]}')
+        if new['lost']:
+            warnings.append(f'messages lost by the middleware since the last report: {new["lost"]}; {LOSS_ADVICE}')
         if self._failure or new['errors']:
             return DiagnosticStatus.ERROR, self._failure or self._last_error
         if warnings:

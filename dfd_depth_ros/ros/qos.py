@@ -17,8 +17,11 @@ def reliable(depth: int = 5) -> QoSProfile:
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE)
 
 
-def subscribe(node, kind, topic: str, callback: Callable, on_problem: Callable[[str], None]):
-    """Sensor-data subscription with overrides; on_problem gets a sentence for each incompatible publisher."""
+def subscribe(
+    node, kind, topic: str, callback: Callable, on_problem: Callable[[str], None], on_lost: Callable[[int], None]
+):
+    """Sensor-data subscription with overrides. on_problem gets a sentence for each incompatible publisher, on_lost the
+    number of messages that the middleware has just lost."""
 
     def incompatible(event):
         on_problem(f'a publisher of {topic} offers an incompatible {qos_policy_name_from_kind(event.last_policy_kind)}')
@@ -28,7 +31,9 @@ def subscribe(node, kind, topic: str, callback: Callable, on_problem: Callable[[
         topic,
         callback,
         sensor_data(),
-        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=incompatible),
+        event_callbacks=SubscriptionEventCallbacks(
+            incompatible_qos=incompatible, message_lost=lambda event: on_lost(event.total_count_change)
+        ),
         qos_overriding_options=QoSOverridingOptions.with_default_policies(),
     )
 
