@@ -31,6 +31,9 @@ PARAMETERS = {
         30, 'Frames in the loop; each takes a moment to render before the first is sent.', low=1, high=10000
     ),
     'frames': Spec(0, 'Frames to publish before the node ends; 0: endless.', high=1_000_000_000),
+    'listeners': Spec(
+        0, 'Listeners to image_raw that the first frame waits for, and at least one to each other topic.', high=1000
+    ),
     'seed': Spec(0, 'Seed of sensor noise and of the procedural scene.', high=2**31),
 }
 
@@ -64,6 +67,8 @@ class CameraSimulator(Node):
             yield frame
 
     def _publish(self):
+        if not (self._sent or self._is_heard()):
+            return
         stamp = to_stamp(self.get_clock().now().nanoseconds)
         for topic, message in next(self._loop).items():
             message.header.stamp = stamp
@@ -73,6 +78,11 @@ class CameraSimulator(Node):
             for publisher in self._outputs.values():
                 publisher.wait_for_all_acked(Duration(seconds=5))
             self.context.try_shutdown()
+
+    def _is_heard(self) -> bool:
+        wanted = self._values['listeners']
+        counts = {topic: publisher.get_subscription_count() for topic, publisher in self._outputs.items()}
+        return counts['image_raw'] >= wanted and min(counts.values()) >= min(wanted, 1)
 
     def _set_parameters(self, changes):
         try:
@@ -93,4 +103,3 @@ def to_messages(frame: Frame) -> dict:
         'lens': to_lens_message(frame.lens, header),
         'ground_truth/depth': to_image(frame.depth, header),
     }
-

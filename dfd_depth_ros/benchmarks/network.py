@@ -1,0 +1,33 @@
+"""Suite `network`: how fast the estimator turns one frame into depth on this machine, without ROS."""
+
+import time
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from dfd_depth_ros.benchmarks.machine import percentiles
+
+WARM_UP = 3
+
+
+def run(estimator, lens, size: tuple[int, int] = (640, 480), frames: int = 30) -> dict:
+    """Time `frames` calls of `estimator.estimate` on textured noise of (width, height) pixels, after a warm-up.
+
+    Returns size, frames, threads, parameters, `latency_ms` percentiles and `fps` (frames over the whole time).
+    """
+    image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    times = []
+    for _ in tqdm(range(WARM_UP + frames), desc=f'network {size[0]}x{size[1]}', unit='frame'):
+        start = time.perf_counter()
+        estimator.estimate(image, lens)
+        times.append(time.perf_counter() - start)
+    times = np.array(times[WARM_UP:])
+    return {
+        'size': list(size),
+        'frames': frames,
+        'threads': torch.get_num_threads(),
+        'parameters': estimator.parameters,
+        'latency_ms': percentiles(1000 * times),
+        'fps': round(frames / float(times.sum()), 2),
+    }

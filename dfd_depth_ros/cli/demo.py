@@ -1,0 +1,175 @@
+"""`demo`: a real ROS 2 graph turns defocused frames into metric depth, is recorded, and is scored from its bag."""
+
+import argparse
+import contextlib
+import shutil
+import signal
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from dfd_depth_ros.benchmarks.machine import machine
+from dfd_depth_ros.estimation.estimator import load_estimator
+from dfd_depth_ros.evaluation import runs
+from dfd_depth_ros.evaluation.strip import write_strip
+from dfd_depth_ros.evaluation.table import text_table
+from dfd_depth_ros.scenes.bags import BagFrames, BagWriter, read_bag
+from dfd_depth_ros.scenes.lens_files import read_lens
+from dfd_depth_ros.scenes.simulated import SCENES
+
+DEPTH = 'depth/image_rect'
+SIMULATED_LENS = 'config/lenses/simulated_50mm_f1.4.yaml'
+RECORDING = '{desc}: {percentage:3.0f}%|{bar}| {elapsed}'
+CHECKED = 3  # frames on which published depth is compared with that of the estimator
+TOLERANCE = 1e-3  # of depth
+
+
+class DemoError(RuntimeError):
+    """A demo that has nothing to show; the message says why."""
+
+
+def main(argv=None) -> int:
+    """Run the demo; returns 0 when frames arrived, were scored, and the published depth is the estimator's."""
+    options = _parser().parse_args(argv)
+    if find_spec('rclpy') is None:
+        print(
+            'demo: ROS 2 is missing: source a ROS installation, or use `make demo`, which builds one', file=sys.stderr
+        )
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _demo(options)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f'demo: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('demo: interrupted', file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='demo', description=__doc__.split(': ', 1)[1])
+    add = parser.add_argument
+    add('--bag', help='play the camera of this bag instead of the simulated one')
+    add('--lens', help=f'lens file (default: that of the simulated camera, {SIMULATED_LENS})')
+    add('--scene', choices=SCENES, default=SCENES[0], help='what the simulated camera looks at (default: %(default)s)')
+    add('--size', type=int, nargs=2, default=(640, 480), metavar=('WIDTH', 'HEIGHT'), help='of the simulated images')
+    add('--rate', type=float, default=5.0, help='simulated frames in a second (default: %(default)s)')
+    add('--loop-frames', type=int, default=30, help='frames of the simulated loop (default: %(default)s)')
+    add('--seconds', type=float, default=20.0, help='time to record (default: %(default)s)')
+    add('--weights', default='models/dfd_small.safetensors', help='weights file (default: %(default)s)')
+    add('--out', type=Path, default=Path('out/demo'), help='folder for bag, report and picture (default: %(default)s)')
+    add('--json', help='file for the numbers')
+    return parser
+
+
+def _demo(options) -> None:
+    estimator = load_estimator(options.weights)
+    lens = None if options.bag and not options.lens else read_lens(options.lens or SIMULATED_LENS)
+    bag = options.out / 'bag'
+    shutil.rmtree(bag, ignore_errors=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    record = _record_bag if options.bag else _record_simulator
+    record(options, bag)
+    frames = read_bag(bag, lens)
+    if 'depth' not in frames.times:
+        raise DemoError(f'no depth image was published; {options.out / "depth_node.log"} may say why')
+    evaluation = runs.run(frames, estimator, progress=_progress)
+    worst = _check_published(bag, frames, lens, estimator, options.out / 'demo.png')
+    evaluation.numbers |= {'published_difference': worst, 'machine': machine()}
+    command = f'demo {"--bag " + options.bag if options.bag else "--scene " + options.scene}'
+    report = runs.write(evaluation, command, options.json, options.out / 'report')
+    print(f'\n{text_table(evaluation.numbers)}\n')
+    for label, path in (('report', report), ('picture', options.out / 'demo.png'), ('bag', bag)):
+        print(f'{label:<8} {path}')
+    if not worst <= TOLERANCE:
+        raise DemoError(f'published depth differs from that of the estimator by {worst:.2g} of depth')
+
+
+def _record_simulator(options, bag: Path) -> None:
+    from dfd_depth_ros.ros.graph import Graph
+
+    simulator = {
+        'scene': options.scene,
+        'rate_hz': options.rate,
+        'listeners': 2,
+        'loop_frames': options.loop_frames,
+        'width': options.size[0],
+        'height': options.size[1],
+        'lens_file': options.lens or SIMULATED_LENS,
+    }
+    with Graph(BagWriter(bag), options.out) as graph:
+        graph.start('camera_simulator', simulator, shown=True)
+        graph.start('depth_node', {'weights': options.weights, 'lens.source': 'joint_state'})
+        graph.wait_for(DEPTH)
+        tenths = round(options.seconds * 10)
+        for _ in tqdm(range(tenths), desc='recording', bar_format=RECORDING, mininterval=0.5):
+            graph.rest(0.1)
+        graph.stop('camera_simulator')
+        graph.settle(DEPTH)
+        graph.stop('depth_node')
+
+
+def _record_bag(options, bag: Path) -> None:
+    from dfd_depth_ros.ros.graph import Graph
+    from dfd_depth_ros.ros.player import Player
+
+    played = read_bag(options.bag, read_lens(options.lens) if options.lens else None)
+    if 'lens' not in played.topics and not options.lens:
+        raise DemoError(f'{options.bag} has no lens topic; name the lens with --lens FILE')
+    transport = 'compressed' if played.topics['image'].endswith('/compressed') else 'raw'
+    parameters = {
+        'weights': options.weights,
+        'image_transport': transport,
+        'lens.source': 'joint_state' if 'lens' in played.topics else 'parameters',
+        **({'lens.file': options.lens} if options.lens else {}),
+    }
+    with Graph(BagWriter(bag), options.out) as graph:
+        graph.start('depth_node', parameters)
+        graph.wait_for('/diagnostics')
+        player = Player(options.bag, played, transport)
+        with contextlib.closing(player), tqdm(desc='playing', unit='message') as progress:
+            player.wait_for_listeners(2)
+            for seconds in player.play():
+                progress.update()
+                if seconds > options.seconds:
+                    break
+        graph.settle(DEPTH)
+        graph.stop('depth_node')
+
+
+def _progress(frames, total):
+    return tqdm(frames, total=total, desc='scoring the bag', unit='frame', mininterval=0.5)
+
+
+def _check_published(bag: Path, frames: BagFrames, lens, estimator, picture: Path) -> float:
+    """Estimate a few frames once more and return the largest relative difference to the depth that was published for
+    them (inf where only one of both is finite). The middle one of them becomes the picture."""
+    stamps = np.intersect1d(frames.times['image'].stamp_ns, frames.times['depth'].stamp_ns) / 1e9
+    chosen = stamps[np.linspace(0, len(stamps) - 1, CHECKED).astype(int)]
+    as_truth = read_bag(bag, lens, {'truth': frames.topics['depth']})
+    published = {frame.stamp: frame.depth for frame in as_truth if frame.stamp in chosen}
+    estimator.reset()
+    worst = 0.0
+    for frame in frames:
+        if frame.stamp in chosen:
+            estimate = estimator.estimate(frame.image, frame.lens, frame.stamp)
+            worst = max(worst, _difference(published[frame.stamp], estimate.depth))
+            if frame.stamp == chosen[CHECKED // 2]:
+                write_strip(picture, frame, estimate)
+    return worst
+
+
+def _difference(published: np.ndarray, expected: np.ndarray) -> float:
+    known = np.isfinite(expected) & (expected > 0)
+    if not np.array_equal(known, np.isfinite(published)):
+        return float('inf')
+    return float((abs(published - expected)[known] / expected[known]).max(initial=0))
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

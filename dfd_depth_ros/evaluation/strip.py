@@ -1,0 +1,54 @@
+"""One frame as one picture: what the camera saw, what was read from it, and how far that is from the truth."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dfd_depth_ros.estimation.estimate import Estimate
+from dfd_depth_ros.evaluation.gallery import Picture
+from dfd_depth_ros.evaluation.pictures import relative_error, scales
+from dfd_depth_ros.scenes.frame import Frame
+
+DOTS_PER_INCH = 110
+PANEL_IN = 4.2  # width of a panel in inches
+
+
+def write_strip(path: Path, frame: Frame, estimate: Estimate) -> None:
+    """Write a PNG with input, CoC and depth in the first row; sigma and, where there is ground truth, error and truth
+    in the second."""
+    picture = Picture(frame.name, np.nan, frame.image, estimate.coc, estimate.depth, estimate.sigma, frame.depth)
+    by_name, error = scales([picture]), relative_error(picture)
+    panels = [
+        ('What the camera saw', picture.image, None),
+        ('Blur read from it: signed CoC', picture.coc, by_name['coc']),
+        ('Depth', picture.depth, by_name['depth']),
+        ('Sigma that it claims', picture.sigma, by_name['sigma']),
+    ]
+    if error is not None:
+        panels.append((f'Error, {np.nanmean(np.abs(error)):.1%} on average', 100 * error, by_name['error']))
+        panels.append(('True depth', picture.truth, by_name['depth']))
+    height, width = picture.image.shape[:2]
+    rows, columns = 2, len(panels) // 2
+    size = (columns * PANEL_IN, rows * (0.84 * PANEL_IN * height / width + 0.35))
+    figure = Figure(figsize=size, layout='constrained', facecolor='white')
+    for axis, panel in zip(figure.subplots(rows, columns).flat, panels, strict=True):
+        _draw(figure, axis, *panel)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def _draw(figure, axis, title, pixels, scale):
+    axis.set_title(title, fontsize=11, loc='left')
+    axis.set(xticks=[], yticks=[], facecolor='0.5')
+    axis.spines[:].set_visible(False)
+    if scale is None:
+        axis.imshow(pixels)
+        return
+    shown = axis.imshow(np.ma.masked_invalid(pixels), cmap=scale.colours, norm=scale.norm, interpolation='nearest')
+    bar = figure.colorbar(shown, ax=axis, fraction=0.04, pad=0.015)
+    bar.outline.set_visible(False)
+    bar.set_ticks(scale.norm.inverse(np.array([0, 0.5, 1])), labels=scale.ticks())
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=8, length=2)
+    bar.ax.set_title(scale.unit.split(',')[0].split(' ')[0], fontsize=8, loc='left')
