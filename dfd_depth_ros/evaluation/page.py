@@ -57,6 +57,7 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: 10p
   white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.5 ui-monospace, monospace; }
 @media (max-width: 640px) {
   .panels { grid-template-columns: repeat(2, 1fr); }
+  td.soft { display: none; }
   dl { grid-template-columns: 1fr; }
   dt { margin-top: 6px; }
 }

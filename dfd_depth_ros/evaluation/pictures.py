@@ -54,7 +54,7 @@ def scales(pictures: Iterable[Picture]) -> dict[str, Scale]:
     """Name -> scale for the quantities of these pictures."""
     pictures = list(pictures)
     near, far = _percentiles([_finite(p.depth if p.truth is None else p.truth) for p in pictures], (1, 99), (1.0, 10.0))
-    blur = _percentiles([np.abs(p.coc) for p in pictures], (99,), (1.0,))[0]
+    blur = max(1.0, *_percentiles([np.abs(p.coc) for p in pictures], (99,), (1.0,)))
     sigma = _percentiles([p.sigma for p in pictures], (95,), (1.0,))[0]
     return {
         'coc': Scale('CoC', 'px, + behind focus', 'RdBu_r', Normalize(-blur, blur)),
