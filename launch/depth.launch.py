@@ -30,8 +30,8 @@ ARGUMENTS = {
 
 
 def depth_node(context):
-    """The node: the parameter file, and over it the launch arguments that were given. Raises PathError where that file is
-    missing, which launch_ros would pass over."""
+    """The node: its parameter file, and over it the launch arguments that were given. Raises PathError where the file
+    is missing, which launch_ros would pass over."""
     given = {argument: LaunchConfiguration(argument).perform(context) for argument in (*OVERRIDES, 'params_file')}
     overrides = {
         name: ParameterValue(given[argument], value_type=str) for argument, name in OVERRIDES.items() if given[argument]
