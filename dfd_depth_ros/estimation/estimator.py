@@ -11,6 +11,7 @@ from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.temporal.filters import FILTERS
 
 LITTLE_BLUR_PX, MUCH_BLUR_PX = 0.3, 30.0
+NEVER_BEYOND = 1e-3  # dioptres, 1 km
 FOCUS_JUMP_DIOPTRE, PAUSE_S = 0.2, 1.0  # beyond these the past says nothing about the present
 
 
@@ -102,7 +103,7 @@ def _in_front_of_infinity(inverse, sigma):
     z = inverse / sigma
     hazard = torch.exp(-0.5 * z**2 - torch.special.log_ndtr(z)) / (2 * torch.pi) ** 0.5
     shrink = (1 - hazard * (z + hazard)).clamp(min=0.01)
-    return inverse + sigma * hazard, sigma * shrink.sqrt()
+    return (inverse + sigma * hazard).clamp(min=NEVER_BEYOND), sigma * shrink.sqrt()
 
 
 def _notes(magnitude):

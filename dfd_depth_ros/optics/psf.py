@@ -67,16 +67,15 @@ def power(exponent: float) -> OTF:
     return otf
 
 
-_TABLE_DENSITY = 64
-_TABLE_END = 32
+_TABLE_DENSITY, _TABLE_END = 32, 24
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _power_table(exponent: float) -> np.ndarray:
-    """H at x = 0, 1/64 ... 32 by quadrature of the Hankel transform, for c = 1."""
+    """H at x = 0, 1/32 ... 24 by quadrature of the Hankel transform, for c = 1."""
     scale = 0.25 * math.sqrt(2 * gamma(2 / exponent) / gamma(4 / exponent))
     edge = scale * min(40 ** (1 / exponent), 12.0)
-    r = (np.arange(4096) + 0.5) / 4096 * edge
+    r = (np.arange(1024) + 0.5) / 1024 * edge
     weight = np.exp(-((r / scale) ** exponent)) * r
     x = np.arange(_TABLE_END * _TABLE_DENSITY + 1) / _TABLE_DENSITY
     return (j0(2 * np.pi * x[:, None] * r[None]) @ weight) / weight.sum()

@@ -16,6 +16,7 @@ from dfd_depth_ros.scenes.procedural import Scenes, random_lens
 
 MARGIN = 16  # pixels around the crop that blur may reach into
 SHIFTS = (0.0, 0.5)  # range of longitudinal chromatic aberration, pixels of CoC
+EXPONENTS = np.geomspace(2, 32, 17)  # of the PSF: from Gaussian to disc
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Pairs(Dataset):
         index += self.first
         rng = np.random.default_rng([self.scenes.seed, 3, index])
         scene = self.scenes[index]
-        otf = power(float(np.round(2 ** rng.uniform(1, 5), 1)))
+        otf = power(rng.choice(EXPONENTS))
         fringe = rng.uniform(*SHIFTS) * rng.choice([-1, 1], p=[0.2, 0.8])
         shift = (fringe, 0.0, fringe * rng.uniform(-0.3, 1)) if rng.random() < 0.6 else (0.0, 0.0, 0.0)
         first = random_lens(rng, scene)

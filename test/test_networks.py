@@ -1,0 +1,123 @@
+"""Both networks and their weights on disk."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
+from dfd_depth_ros.networks.weights import WeightsError, load_weights, save_weights
+
+LENS = torch.tensor([[12.4, 0.6]])
+
+
+@pytest.fixture(scope='module')
+def model():
+    torch.manual_seed(0)
+    return DfdModel().eval()
+
+
+@pytest.fixture
+def weights(tmp_path, model):
+    save_weights(tmp_path / 'small.safetensors', model, {'steps': 3})
+    return tmp_path / 'small.safetensors'
+
+
+@pytest.mark.parametrize('name', ARCHITECTURES)
+def test_at_most_five_million_parameters(name):
+    assert sum(p.numel() for p in DfdModel(name).parameters()) <= 5_000_000
+
+
+@pytest.mark.parametrize('size', [(1, 1), (7, 50), (64, 96), (100, 75)])
+def test_any_size_gives_maps_of_that_size(model, size):
+    with torch.inference_mode():
+        out = model(torch.rand(2, 3, *size), LENS.expand(2, 2))
+    for value in (out.coc, out.sigma, out.far_logit):
+        assert value.shape == (2, 1, *size) and bool(value.isfinite().all())
+    assert bool((out.sigma > 0).all()) and bool((out.defocus.magnitude >= 0).all())
+
+
+def test_the_lens_matters_to_depth_and_not_to_blur(model):
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        one, other = model(image, LENS), model(image, torch.tensor([[40.0, 0.2]]))
+    assert torch.equal(one.defocus.magnitude, other.defocus.magnitude)
+    assert not torch.allclose(one.coc, other.coc)
+
+
+def test_folding_normalisation_changes_nothing():
+    torch.manual_seed(1)
+    model = DfdModel()
+    for _ in range(2):  # so that running statistics differ from their start
+        model.train()(torch.rand(2, 3, 64, 64), LENS.expand(2, 2))
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        before = model.eval()(image, LENS).coc
+        after = model.for_inference()(image, LENS).coc
+    torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+
+
+def test_every_parameter_gets_a_gradient(model):
+    out = model(torch.rand(2, 3, 64, 64), LENS.expand(2, 2))
+    (out.coc.sum() + out.sigma.log().sum() + out.far_logit.sum() + out.defocus.log_sigma.sum()).backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+    model.zero_grad(set_to_none=True)
+
+
+def test_unknown_architecture():
+    with pytest.raises(ValueError, match="unknown architecture 'huge'; there are dfd_small"):
+        DfdModel('huge')
+
+
+def test_weights_and_back(weights, model):
+    again, record, digest = load_weights(weights)
+    assert record == {'steps': 3} and len(digest) == 64
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    assert not list(weights.parent.glob('*.part'))
+
+
+def test_missing_weights(tmp_path):
+    with pytest.raises(WeightsError) as error:
+        load_weights(tmp_path / 'no.safetensors')
+    assert str(error.value) == f'weights {tmp_path}/no.safetensors cannot be read: No such file or directory'
+
+
+@pytest.mark.parametrize(
+    'damage', [lambda d: d[: len(d) // 2], lambda d: d[:5], lambda d: b'', lambda d: b'\x80\x04' + d]
+)
+def test_truncated_or_foreign_bytes(weights, damage):
+    weights.write_bytes(damage(weights.read_bytes()))
+    with pytest.raises(WeightsError, match='are truncated or not a safetensors file$'):
+        load_weights(weights)
+
+
+def test_safetensors_of_somebody_else(tmp_path):
+    save_file({'a': torch.zeros(2)}, tmp_path / 'other.safetensors')
+    with pytest.raises(WeightsError, match="are not of this package: format is None, not 'dfd_depth_ros/1'"):
+        load_weights(tmp_path / 'other.safetensors')
+
+
+def rewritten(weights, change, **metadata):
+    state = load_file(weights)
+    change(state)
+    table = {'format': 'dfd_depth_ros/1', 'architecture': 'dfd_small', 'record': json.dumps({})} | metadata
+    save_file(state, weights, table)
+
+
+@pytest.mark.parametrize(
+    'change, metadata, message',
+    [
+        (lambda s: s, {'architecture': 'huge'}, "have the unknown architecture 'huge'"),
+        (lambda s: s.popitem(), {}, 'do not fit dfd_small: '),
+        (lambda s: s.update({'depth_net.head.bias': torch.zeros(7)}), {}, 'do not fit dfd_small: '),
+        (lambda s: s['depth_net.head.bias'].fill_(torch.nan), {}, 'not finite, first in depth_net.head.bias'),
+        (lambda s: s, {'record': '{'}, 'do not fit dfd_small: '),
+    ],
+)
+def test_weights_that_do_not_fit(weights, change, metadata, message):
+    rewritten(weights, change, **metadata)
+    with pytest.raises(WeightsError, match=message):
+        load_weights(weights)

@@ -1,0 +1,180 @@
+"""Offline training: its data, its losses, its loop and its checkpoints."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dfd_depth_ros.cli.train import main
+from dfd_depth_ros.networks.defocus import Defocus
+from dfd_depth_ros.networks.model import DfdModel, Prediction
+from dfd_depth_ros.networks.weights import load_weights
+from dfd_depth_ros.training import losses
+from dfd_depth_ros.training.data import Batch, Pairs, Replay, expose
+from dfd_depth_ros.training.offline import TrainConfig, train
+from dfd_depth_ros.training.validation import calibrate_sigma, validate
+
+TINY = {'steps': 4, 'pairs': 2, 'fresh': 1, 'size': 32, 'validation_pairs': 2, 'validate_every': 2, 'workers': 0}
+
+
+@pytest.fixture(scope='module')
+def batch():
+    pairs = Pairs(64, seed=1, length=3)
+    pairs.scenes.textures = 6
+    return expose([pairs[i] for i in range(3)], np.random.default_rng(0))
+
+
+def perfect(batch: Batch, error=0.0, sigma=0.1) -> Prediction:
+    coc = batch.coc + error
+    quarter = coc[..., 1::4, 1::4]
+    logit = 20 * coc.sign()
+    defocus = Defocus(quarter.abs(), torch.full_like(quarter, sigma).log(), 20 * quarter.sign(), quarter, coc)
+    return Prediction(coc, torch.full_like(coc, sigma), logit, defocus)
+
+
+def test_a_seed_names_a_pair():
+    one, two = (Pairs(32, seed=7, length=4) for _ in range(2))
+    one.scenes.textures = two.scenes.textures = 4
+    for a, b in zip(one[2], two[2], strict=True):
+        assert torch.equal(a, b)
+    later = Pairs(32, seed=7, length=2, first=2)
+    later.scenes.textures = 4
+    assert torch.equal(later[0][1], one[2][1])
+    with pytest.raises(IndexError):
+        later[2]
+
+
+def test_pairs_show_one_scene_through_one_lens_at_two_settings(batch):
+    assert batch.image.shape == (6, 3, 64, 64) and batch.coc.shape == (6, 1, 64, 64) and batch.lens.shape == (6, 2)
+    assert float(batch.image.min()) >= 0 and float(batch.image.max()) <= 1
+    gain, focus = batch.lens[:, 0, None, None], batch.lens[:, 1, None, None]
+    inverse = focus - batch.coc[:, 0] / gain
+    torch.testing.assert_close(inverse[0::2], inverse[1::2], atol=1e-4, rtol=1e-4)
+    assert float((batch.coc[0::2] - batch.coc[1::2]).abs().mean()) > 0.1
+
+
+def test_blur_in_the_picture_follows_the_label():
+    """Of two pictures of a scene, the one with the smaller mean |CoC| has the stronger gradients."""
+    pairs, agree = Pairs(64, seed=2, length=16), []
+    pairs.scenes.textures = 8
+    for i in range(16):
+        light, coc, _ = pairs[i]
+        sharpness = light.float().diff(dim=-1).square().mean((1, 2, 3))
+        blur = coc.abs().mean((1, 2, 3))
+        if float((blur[0] - blur[1]).abs()) > 1:
+            agree.append(bool((sharpness[0] > sharpness[1]) == (blur[0] < blur[1])))
+    assert len(agree) > 4 and np.mean(agree) > 0.8
+
+
+def test_replay_is_bounded_and_gives_the_fresh_first():
+    replay = Replay(3, np.random.default_rng(0))
+    for i in range(6):
+        drawn = replay.draw([i], 3)
+        assert drawn[0] == i and len(drawn) == 3
+    assert replay.kept == [3, 4, 5] and set(drawn) <= {3, 4, 5}
+
+
+def test_no_loss_is_worse_than_for_the_truth(batch):
+    right = losses.total(perfect(batch), batch)
+    wrong = losses.total(perfect(batch, error=1.0), batch)
+    assert all(wrong[name] >= right[name] for name in right)
+    for name in ('blur', 'coc', 'log_depth'):
+        assert wrong[name] > right[name] + 0.01
+    assert float(right['siamese']) == pytest.approx(0, abs=1e-4)
+    assert float(right['log_depth']) == pytest.approx(0, abs=1e-6)
+
+
+def test_laplace_likelihood_is_best_at_the_true_sigma():
+    error = torch.tensor(np.random.default_rng(0).laplace(0, 0.7 / 2**0.5, 200_000))
+    values = {sigma: float(losses.laplace_nll(error, torch.tensor(sigma))) for sigma in (0.4, 0.55, 0.7, 0.9, 1.3)}
+    assert min(values, key=values.get) == 0.7
+
+
+def test_siamese_loss_sees_disagreement(batch):
+    prediction = perfect(batch)
+    coc = prediction.coc.clone()
+    coc[0::2] += 1
+    assert float(losses.siamese_loss(replace(prediction, coc=coc), batch)) > 0.1
+
+
+def test_validation_of_the_truth_and_sigma_calibration(batch):
+    model = Told(perfect(batch, error=0.0))
+    numbers = validate(model, [batch])
+    assert numbers['coc_mae'] == 0 and numbers['sign_accuracy'] == 1 and numbers['coverage_1sigma'] == 1
+    noise = torch.randn(batch.coc.shape, generator=torch.Generator().manual_seed(0))
+    model = Told(perfect(batch, error=0.8 * noise, sigma=0.2))
+    scale = calibrate_sigma(model, [batch])
+    assert scale == pytest.approx(4.0, rel=0.05)
+    model.prediction = replace(model.prediction, sigma=model.prediction.sigma * scale)
+    assert validate(model, [batch])['coverage_1sigma'] == pytest.approx(0.683, abs=0.02)
+
+
+class Told(torch.nn.Module):
+    """A model that knows its answer."""
+
+    def __init__(self, prediction):
+        super().__init__()
+        self.prediction, self.sigma_scale = prediction, torch.ones(())
+
+    def forward(self, image, lens):
+        """Whatever it sees."""
+        return self.prediction
+
+
+def test_training_runs_stops_resumes_and_writes_weights(tmp_path):
+    config = TrainConfig(**TINY)
+    train(replace(config, steps=2), tmp_path)
+    record = train(config, tmp_path)
+    steps = [json.loads(line)['step'] for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
+    assert steps == [2, 4]
+    model, saved, digest = load_weights(tmp_path / 'best.safetensors')
+    assert digest == record['digest'] and saved['config']['size'] == 32
+    assert float(model.sigma_scale) > 0
+    assert list((tmp_path / 'tensorboard').iterdir())
+    with pytest.raises(ValueError, match=r'holds a run with other settings \(seed\); choose another folder'):
+        train(replace(config, seed=9), tmp_path)
+
+
+def test_a_seed_names_a_run(tmp_path):
+    config = TrainConfig(**TINY | {'steps': 2})
+    first, second = (train(config, tmp_path / name)['digest'] for name in 'ab')
+    assert first == second
+
+
+def test_training_learns(tmp_path):
+    """A few dozen steps on one batch bring the loss well down: gradients reach what they should."""
+    torch.manual_seed(0)
+    pairs = Pairs(64, seed=3, length=2)
+    pairs.scenes.textures = 4
+    batch = expose([pairs[0], pairs[1]], np.random.default_rng(0))
+    model = DfdModel()
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    course = []
+    for _ in range(40):
+        loss = sum(losses.total(model(batch.image, batch.lens), batch).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        course.append(float(loss.detach()))
+    assert course[-1] < 0.6 * course[0]
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('size: 50', 'train: crop size 50 is not a multiple of 32'),
+        ('fresh: 9', 'train: fresh is 9; it must lie between 1 and pairs = 3'),
+        ('colour: red', 'has unknown settings: colour'),
+    ],
+)
+def test_wrong_settings(tmp_path, capsys, text, message):
+    (tmp_path / 'c.yaml').write_text(text)
+    assert main(['--config', str(tmp_path / 'c.yaml'), '--out', str(tmp_path / 'run')]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_missing_settings_file(tmp_path, capsys):
+    assert main(['--config', str(tmp_path / 'none.yaml')]) == 2
+    assert 'No such file' in capsys.readouterr().err
