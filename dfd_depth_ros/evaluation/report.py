@@ -21,7 +21,7 @@ PLOTS = (
     ),
     (
         'Error by blur',
-        'Error of the signed circle of confusion. A slope of one is blur that was not seen, a slope of two the wrong side.',
+        'Error of the signed circle of confusion. A slope of one is blur that was not seen, of two the wrong side.',
         lambda evaluation: plots.error_by_coc(evaluation.curves),
     ),
     (
