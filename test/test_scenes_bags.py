@@ -226,6 +226,13 @@ def test_a_bad_picture_is_left_out_with_a_note_and_the_next_one_is_read(tmp_path
     assert len(bag.notes) == 1 and bag.notes[0].startswith("bag at 1.000000000 s: image encoding is 'rgb9'")
 
 
+def test_a_bag_of_bad_pictures_only_is_an_error_that_says_why(tmp_path):
+    messages = list(recorded(1))
+    messages[1][1].step = 3
+    with pytest.raises(BagError, match='^no image could be read: bag at 1.000000000 s: .*step'):
+        list(read_bag(write(tmp_path / 'bag', messages)))
+
+
 def test_a_ground_truth_of_another_size_is_left_out_with_a_note(tmp_path):
     messages = list(recorded(2))
     messages[0] = ('/ground_truth/depth', image(10**9, depth(0, 3, 4), '32FC1'), 1)

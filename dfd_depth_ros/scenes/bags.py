@@ -81,7 +81,7 @@ class BagFrames:
 
     def __iter__(self) -> Iterator[Frame]:
         awaited = set(self.times['truth'].stamp_ns.tolist()) & self._usable if 'truth' in self.times else set()
-        truths, waiting = {}, deque()
+        truths, waiting, read = {}, deque(), 0
         wanted = {self.topics[role] for role in ('image', 'truth') if role in self.topics}
         for message in self._recording.messages(wanted):
             stamp = _stamp_ns(message.data)
@@ -93,7 +93,11 @@ class BagFrames:
             while waiting and (waiting[0][0] not in awaited or waiting[0][0] in truths):
                 stamp, data = waiting.popleft()
                 awaited.discard(stamp)
-                yield from self._frame(stamp, data, truths.pop(stamp, None))
+                frames = list(self._frame(stamp, data, truths.pop(stamp, None)))
+                read += len(frames)
+                yield from frames
+        if not read:
+            raise BagError(f'no image could be read: {"; ".join(self.notes)}')
 
     def _frame(self, stamp: int, data: bytes, truth: bytes | None) -> Iterator[Frame]:
         """The one frame of an image message; none, and a note, where a picture cannot be read."""
