@@ -26,8 +26,9 @@ ROWS = (
 
 
 def table_rows(numbers: dict) -> list[tuple[str, str, str]]:
-    """(label, value, meaning) of every metric that there is, then the timings. A number that is not known is '-'."""
-    rows = [(label, _format(form, numbers[name]), note) for name, label, form, note in ROWS if name in numbers]
+    """(label, value, meaning) of every metric that is known, then the timings."""
+    known = [row for row in ROWS if math.isfinite(numbers.get(row[0], math.nan))]
+    rows = [(label, form.format(numbers[name]), note) for name, label, form, note in known]
     rows.append(('Estimation time', _latency(numbers['latency_ms']), 'p50 / p95 / p99 of one frame, here and now'))
     if recorded := numbers.get('recorded'):
         since = f'p50 / p95 / p99, {recorded["latency_from"]} of the image to receipt of its depth'
@@ -53,7 +54,7 @@ def headline(numbers: dict) -> list[tuple[str, str, str]]:
     """(label, value, note) of the few numbers that a page begins with."""
     rows = {label: (label, value, note) for label, value, note in table_rows(numbers)}
     picked = ('AbsRel', 'AbsRel, median', 'delta < 1.25', 'Sign accuracy', 'Within 1 sigma', 'Recorded rate')
-    return [rows[label] for label in picked if label in rows and rows[label][1] != '-']
+    return [rows[label] for label in picked if label in rows]
 
 
 def _format(form: str, value: float) -> str:
