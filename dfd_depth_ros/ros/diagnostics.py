@@ -21,7 +21,7 @@ class Monitor:
 
     def __init__(self, log):
         self._log = log
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._inputs = self._outputs = self._errors = self._lost = 0
         self._drops = collections.Counter()
         self._conditions: dict[str, str] = {}
@@ -95,8 +95,8 @@ class Monitor:
 
     def report(self, active: bool) -> tuple[bytes, str, dict[str, str]]:
         """Level, message and values since the last report. active: images are expected."""
-        counts = self.counts()
         with self._lock:
+            counts = self.counts()
             conditions = {name: text for name, text in self._conditions.items() if text}
             news = [text for name, text in conditions.items() if text != self._reported.get(name)]
             self._reported = conditions
