@@ -6,7 +6,6 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 PACKAGES = ('torch', 'numpy', 'opencv-python-headless', 'rclpy', 'ros-rmw-fastrtps-cpp')
@@ -23,11 +22,6 @@ def machine() -> dict:
         'versions': {'python': platform.python_version(), **_versions()},
         'commit': _commit(),
     }
-
-
-def percentiles(milliseconds) -> dict[str, float]:
-    """p50, p95 and p99 of some durations, rounded to a hundredth of their unit."""
-    return {f'p{q}': round(float(np.percentile(milliseconds, q)), 2) for q in (50, 95, 99)}
 
 
 def _cpu_model() -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dfd_depth_ros.benchmarks.machine import percentiles
+from dfd_depth_ros.evaluation.scoring import latency_ms
 
 WARM_UP = 3
 
@@ -27,7 +27,7 @@ def run(estimator, lens, size: tuple[int, int] = (640, 480), frames: int = 30) -
         'size': list(size),
         'frames': frames,
         'threads': torch.get_num_threads(),
-        'parameters': estimator.parameters,
-        'latency_ms': percentiles(1000 * times),
-        'fps': round(frames / float(times.sum()), 2),
+        'parameters': sum(weights.numel() for weights in estimator.model.parameters()),
+        'latency_ms': latency_ms(times),
+        'fps': frames / float(times.sum()),
     }

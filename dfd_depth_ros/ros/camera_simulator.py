@@ -90,6 +90,7 @@ class CameraSimulator(Node):
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._timer.timer_period_ns = int(1e9 / self._values['rate_hz'])
+        self._timer.reset()
         return SetParametersResult(successful=True)
 
 

@@ -1,13 +1,18 @@
 """A ROS graph of our own for as long as a demo or a benchmark lasts: node processes and a recorder."""
 
 import os
+import threading
 import time
 from pathlib import Path
+
+from rclpy.parameter import Parameter
+from rclpy.parameter_client import AsyncParameterClient
 
 from dfd_depth_ros.ros.processes import graph_environment, start_node, stop_process
 from dfd_depth_ros.ros.recorder import TOPICS, Recorder
 
 START_S = 120.0  # the longest that a node may take to show its first message
+ANSWER_S = 10.0  # the longest that a node may take to answer a request
 LOG_LINES = 5
 
 
@@ -24,7 +29,7 @@ class Graph:
 
     def __init__(self, writer, logs: Path, topics: dict = TOPICS):
         self._writer, self._logs, self._topics = writer, logs, topics
-        self._processes = {}
+        self._processes, self._clients = {}, {}
 
     def __enter__(self) -> 'Graph':
         self._outside = dict(os.environ)
@@ -66,6 +71,20 @@ class Graph:
         while self.recorder.counts[topic] != seen:
             seen = self.recorder.counts[topic]
             self.rest(quiet_s)
+
+    def set_parameter(self, name: str, parameter: str, value):
+        """Change a parameter of a running node. Raises GraphError where the node refuses or does not answer."""
+        if name not in self._clients:
+            self._clients[name] = AsyncParameterClient(self.recorder.node, name)
+        answered = threading.Event()
+        future = None
+        if self._clients[name].wait_for_services(ANSWER_S):
+            future = self._clients[name].set_parameters([Parameter(parameter, value=value)])
+            future.add_done_callback(lambda _: answered.set())
+        if future is None or not answered.wait(ANSWER_S):
+            raise GraphError(f'{name} does not answer{self._tail(name)}')
+        if not future.result().results[0].successful:
+            raise GraphError(f'{name} refuses {parameter} = {value}: {future.result().results[0].reason}')
 
     def stop(self, name: str):
         """Interrupt a node and wait for it. Raises GraphError where it does not end with exit code 0."""

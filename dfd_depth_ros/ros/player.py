@@ -65,10 +65,18 @@ class Player:
         self._context.try_shutdown()
 
 
+def stamp_ns(data: bytes) -> int:
+    """Stamp, in nanoseconds, of a serialised message whose first field is a header: int32 seconds and uint32
+    nanoseconds after the four bytes that say how the message is serialised."""
+    seconds, nanoseconds = struct.unpack_from(_layout(data), data, 4)
+    return seconds * 1_000_000_000 + nanoseconds
+
+
 def moved(data: bytes, offset_ns: int) -> bytes:
-    """A serialised message whose first field is a header, with its stamp moved. The stamp follows the four bytes that
-    say how the message is serialised: int32 seconds and uint32 nanoseconds."""
-    layout = '<iI' if data[1] & 1 else '>iI'
-    seconds, nanoseconds = struct.unpack_from(layout, data, 4)
-    stamp = divmod(seconds * 1_000_000_000 + nanoseconds + offset_ns, 1_000_000_000)
-    return data[:4] + struct.pack(layout, *stamp) + data[12:]
+    """The same message with its stamp moved."""
+    stamp = divmod(stamp_ns(data) + offset_ns, 1_000_000_000)
+    return data[:4] + struct.pack(_layout(data), *stamp) + data[12:]
+
+
+def _layout(data):
+    return '<iI' if data[1] & 1 else '>iI'

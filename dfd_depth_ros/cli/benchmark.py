@@ -1,0 +1,61 @@
+"""`benchmark`: one suite of measurements on this machine, as JSON."""
+
+import argparse
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from dfd_depth_ros.benchmarks import network, node
+from dfd_depth_ros.benchmarks.machine import machine
+from dfd_depth_ros.estimation.estimator import load_estimator
+from dfd_depth_ros.evaluation.runs import strict
+from dfd_depth_ros.scenes.lens_files import read_lens
+
+LENS = 'config/lenses/simulated_50mm_f1.4.yaml'
+SUITES = {
+    'network': 'the estimator alone: time of a frame, frames in a second',
+    'node': 'depth_node as a process over DDS: highest sustained rate, latency from stamp to depth',
+}
+
+
+def main(argv=None) -> int:
+    """Run a suite, print its numbers and write them where asked; returns 0 when it was measured."""
+    parser = argparse.ArgumentParser(
+        prog='benchmark',
+        description=__doc__.split(': ', 1)[1],
+        epilog='suites: ' + '; '.join(f'{name}: {what}' for name, what in SUITES.items()),
+    )
+    parser.add_argument('suite', choices=SUITES)
+    parser.add_argument('--weights', default='models/dfd_small.safetensors', help='weights file (default: %(default)s)')
+    parser.add_argument('--size', type=int, nargs=2, default=(640, 480), metavar=('WIDTH', 'HEIGHT'), help='of images')
+    parser.add_argument('--device', default='auto', help='of suite network: auto, cpu or cuda (default: %(default)s)')
+    parser.add_argument('--frames', type=int, default=30, help='of suite network (default: %(default)s)')
+    parser.add_argument('--seconds', type=float, default=5.0, help='of suite node, at each rate (default: %(default)s)')
+    parser.add_argument('--json', type=Path, help='file for the numbers')
+    options = parser.parse_args(argv)
+    if options.suite == 'node' and find_spec('rclpy') is None:
+        print(
+            'benchmark: ROS 2 is missing: source a ROS installation, or install the extra ros-wheels', file=sys.stderr
+        )
+        return 1
+    try:
+        estimator = load_estimator(options.weights, options.device)
+        if options.suite == 'network':
+            numbers = network.run(estimator, read_lens(LENS), tuple(options.size), options.frames)
+        else:
+            numbers = node.run(options.weights, tuple(options.size), options.seconds)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f'benchmark: {error}', file=sys.stderr)
+        return 1
+    about = {'suite': options.suite, 'weights_digest': estimator.digest, 'model': estimator.model_name}
+    text = json.dumps(strict({**about, **numbers, 'machine': machine()}), indent=2)
+    print(text)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(text + '\n')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
