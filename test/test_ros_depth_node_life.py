@@ -263,6 +263,7 @@ def test_help_needs_no_ros(capsys):
 
 def test_a_missing_ros_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'rclpy', None)
+    monkeypatch.delitem(sys.modules, 'dfd_depth_ros.ros.run', raising=False)
     assert nodes.depth_node([]) == 1
     assert capsys.readouterr().err == (
         'depth_node: ROS 2 is missing: source a ROS installation, or install the extra ros-wheels\n'

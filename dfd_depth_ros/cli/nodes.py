@@ -29,37 +29,21 @@ def _run(name: str, argv: list[str] | None) -> int:
     )
     _, ros_arguments = parser.parse_known_args(argv)
     try:
-        return _spin(name, class_name, ros_arguments)
+        from dfd_depth_ros.ros.run import run_node
+
+        make = getattr(importlib.import_module(f'dfd_depth_ros.ros.{name}'), class_name)
+        run_node(make, name, ros_arguments)
     except KeyboardInterrupt:
         return 0
     except ImportError as error:
         if error.name != 'rclpy':
             raise
-        message = 'ROS 2 is missing: source a ROS installation, or install the extra ros-wheels'
+        return _fail(name, 'ROS 2 is missing: source a ROS installation, or install the extra ros-wheels')
     except ValueError as error:
-        message = str(error)
-    print(f'{name}: {message}', file=sys.stderr)
-    return 1
-
-
-def _spin(name: str, class_name: str, ros_arguments: list[str]) -> int:
-    """Run the node until a signal, or until it ends itself. Raises ValueError for a bad parameter or ROS argument."""
-    import rclpy
-    from rclpy.executors import ExternalShutdownException
-
-    node_class = getattr(importlib.import_module(f'dfd_depth_ros.ros.{name}'), class_name)
-    try:
-        rclpy.init(args=[name, *ros_arguments])
-    except RuntimeError as error:
-        raise ValueError(str(error).splitlines()[0]) from None
-    node = None
-    try:
-        node = node_class()
-        rclpy.spin(node)
-    except ExternalShutdownException:
-        pass
-    finally:
-        if node:
-            node.destroy_node()
-        rclpy.try_shutdown()
+        return _fail(name, str(error))
     return 0
+
+
+def _fail(name: str, sentence: str) -> int:
+    print(f'{name}: {sentence}', file=sys.stderr)
+    return 1

@@ -19,7 +19,7 @@ from dfd_depth_ros.ros import messages, qos
 from dfd_depth_ros.ros.diagnostics import Monitor, to_message
 from dfd_depth_ros.ros.lens_sources import LensSource
 from dfd_depth_ros.ros.outputs import Outputs, RCLError, Result, limited
-from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, ParameterError, changed, declare
+from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, changed, declare
 from dfd_depth_ros.ros.worker import Worker
 from dfd_depth_ros.scenes.frame import Intrinsics
 
@@ -47,7 +47,7 @@ class DepthNode(LifecycleNode):
         super().__init__('depth_node', **options)
         self._load = load
         self._estimator = self._outputs = self._worker = self._camera_info = None
-        self._subscriptions_of_inputs: list = []
+        self._input_subscriptions: list = []
         self._lens = LensSource()
         self._last_stamp = 0
         self.monitor = Monitor(self._log)
@@ -61,41 +61,47 @@ class DepthNode(LifecycleNode):
     # Lifecycle
 
     def on_configure(self, state):
+        """Read the lens and the weights, and create the topics."""
         try:
             self._lens.configure(self.settings)
-            self._estimator = self._load(self.settings)
+            estimator = self._load(self.settings)
             self._outputs = Outputs(self, self._on_incompatible_qos)
             self._subscribe()
         except Exception as error:
             self.monitor.failure(f'cannot configure: {_sentence(error)}')
             return FAILURE
+        self._estimator = estimator
         self.monitor.failure('')
-        self.monitor.fact(model=self._estimator.model_name, weights_digest=self._estimator.digest)
-        self.monitor.fact(device=self._estimator.device)
+        self.monitor.fact(model=estimator.model_name, weights_digest=estimator.digest, device=estimator.device)
         return super().on_configure(state)
 
     def on_activate(self, state):
+        """Serve images from now on."""
         self._estimator.reset()
         self._last_stamp = 0
         self._worker = Worker(self._serve, self.monitor.dropped, self.settings['queue_size'])
         return super().on_activate(state)
 
     def on_deactivate(self, state):
+        """Serve no more images; the one in work is finished."""
         self._stop()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state):
-        for subscription in self._subscriptions_of_inputs:
+        """Remove the topics and the networks."""
+        for subscription in self._input_subscriptions:
             self.destroy_subscription(subscription)
         self._outputs.destroy()
         self._estimator = self._outputs = self._camera_info = None
         return super().on_cleanup(state)
 
     def on_shutdown(self, state):
+        """Serve no more images, for good."""
         self._stop()
         return super().on_shutdown(state)
 
     def destroy_node(self):
+        """End the work, then remove the node."""
         self._stop()
         super().destroy_node()
 
@@ -116,7 +122,7 @@ class DepthNode(LifecycleNode):
         if self.settings['lens.source'] == 'joint_state':
             topics.append((JointState, 'lens', self._on_lens))
         watch = (self._on_incompatible_qos, self.monitor.lost)
-        self._subscriptions_of_inputs = [qos.subscribe(self, *topic, *watch) for topic in topics]
+        self._input_subscriptions = [qos.subscribe(self, *topic, *watch) for topic in topics]
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         if self._worker:
@@ -133,8 +139,8 @@ class DepthNode(LifecycleNode):
         except ValueError as error:
             self.monitor.error('lens', f'lens message refused: {error}')
 
-    def _on_incompatible_qos(self, text: str) -> None:
-        self.monitor.condition('qos', text)
+    def _on_incompatible_qos(self, topic: str, text: str) -> None:
+        self.monitor.condition(f'qos.{topic}', text)
 
     def _on_parameters(self, parameters) -> SetParametersResult:
         configured = self._estimator is not None
@@ -142,7 +148,7 @@ class DepthNode(LifecycleNode):
             settings = changed(self.settings, parameters, DEPTH_PARAMETERS, configured)
             if configured:
                 self._lens.configure(settings)
-        except (ParameterError, LensError) as error:
+        except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self.settings = settings
         return SetParametersResult(successful=True)

@@ -39,9 +39,9 @@ class Result:
 
 
 class Outputs:
-    """The publishers of `depth_node`. on_problem gets sentences about incompatible subscribers."""
+    """The publishers of `depth_node`. on_problem gets topic and sentence about each incompatible subscriber."""
 
-    def __init__(self, node, on_problem: Callable[[str], None]):
+    def __init__(self, node, on_problem: Callable[[str, str], None]):
         self._node = node
         self._publishers = {topic: qos.publisher(node, kind, topic, on_problem) for topic, kind in TOPICS.items()}
 

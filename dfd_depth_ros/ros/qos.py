@@ -18,13 +18,14 @@ def reliable(depth: int = 5) -> QoSProfile:
 
 
 def subscribe(
-    node, kind, topic: str, callback: Callable, on_problem: Callable[[str], None], on_lost: Callable[[int], None]
+    node, kind, topic: str, callback: Callable, on_problem: Callable[[str, str], None], on_lost: Callable[[int], None]
 ):
-    """Sensor-data subscription with overrides. on_problem gets a sentence for each incompatible publisher, on_lost the
-    number of messages that the middleware has just lost."""
+    """Sensor-data subscription with overrides. on_problem gets the topic and a sentence for each incompatible publisher,
+    on_lost the number of messages that the middleware has just lost."""
 
     def incompatible(event):
-        on_problem(f'a publisher of {topic} offers an incompatible {qos_policy_name_from_kind(event.last_policy_kind)}')
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        on_problem(topic, f'a publisher of {topic} offers an incompatible {policy}')
 
     return node.create_subscription(
         kind,
@@ -38,11 +39,13 @@ def subscribe(
     )
 
 
-def publisher(node, kind, topic: str, on_problem: Callable[[str], None]):
-    """Reliable lifecycle publisher with overrides; on_problem gets a sentence for each incompatible subscriber."""
+def publisher(node, kind, topic: str, on_problem: Callable[[str, str], None]):
+    """Reliable lifecycle publisher with overrides; on_problem gets the topic and a sentence for each incompatible
+    subscriber."""
 
     def incompatible(event):
-        on_problem(f'a subscriber of {topic} wants an incompatible {qos_policy_name_from_kind(event.last_policy_kind)}')
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        on_problem(topic, f'a subscriber of {topic} wants an incompatible {policy}')
 
     return node.create_lifecycle_publisher(
         kind,
