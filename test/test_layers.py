@@ -36,6 +36,10 @@ ROS_PACKAGES = set(
     ]
 )
 MAX_LINES = 400
+# Methods that PyTorch and rclpy call by name: the class says what they do.
+FRAMEWORK_METHODS = set(
+    ['forward', 'on_configure', 'on_activate', 'on_deactivate', 'on_cleanup', 'on_shutdown', 'destroy_node']
+)
 
 
 def imported_names(tree: ast.Module, package: tuple[str, ...]):
@@ -58,15 +62,14 @@ def is_ros(name: str) -> bool:
 
 
 def undocumented(tree: ast.Module):
-    """(line, name) of the module and of its public classes, methods and functions that have no docstring; `forward` of
-    a network is described by its class."""
+    """(line, name) of the module and of its public classes, methods and functions that have no docstring."""
     if tree.body and not ast.get_docstring(tree):
         yield 1, 'module'
     places = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith('_'))]
     nodes = [node for place in places for node in place.body]
     definitions = [node for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
     for node in definitions:
-        if not node.name.startswith('_') and node.name != 'forward' and not ast.get_docstring(node):
+        if not node.name.startswith('_') and node.name not in FRAMEWORK_METHODS and not ast.get_docstring(node):
             yield node.lineno, node.name
 
 
