@@ -19,10 +19,13 @@ class Intrinsics:
 
 @dataclass(frozen=True)
 class Frame:
-    """image: (H, W, 3) uint8 RGB as the camera delivered it (gamma encoded), or None for an RGB-D source whose defocus is
-    still to be synthesised. lens: its state, or None where unknown. depth: (H, W) float32 metres along Z, NaN unknown.
-    aif: all-in-focus (H, W, 3) uint8. coc: (H, W) float32 signed pixels. stamp: seconds. pose: (4, 4) camera-to-world,
-    optical frame. name: where the frame came from, for reports."""
+    """A picture and its circumstances; whatever is not known is None.
+
+    name: where it came from, for reports. image: (H, W, 3) uint8 RGB as the camera delivered it (gamma encoded); None
+    in an RGB-D source whose defocus is still to be synthesised. lens: its state. depth: (H, W) float32 metres along Z,
+    NaN unknown. aif: all-in-focus (H, W, 3) uint8. coc: (H, W) float32 signed pixels. stamp: seconds. pose: (4, 4)
+    camera-to-world, optical frame.
+    """
 
     name: str
     image: np.ndarray | None = None

@@ -16,6 +16,7 @@ from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.tone import from_srgb
 from dfd_depth_ros.scenes.textures import SIZE, random_texture
 
+BLOCK, TEXTURES = 256, 48  # scenes that share textures, and how many
 FARTHEST, NEAREST = 1 / 60, 8.0  # dioptres between which every scene lies
 
 
@@ -31,16 +32,16 @@ class Scene:
 class Scenes:
     """An endless supply of scenes: `scenes[i]` is the same for the same seed and i, whoever asks and in what order.
 
-    size: (H, W) of the window in pixels. Textures are painted in blocks of scenes, because painting costs more than
+    size: (H, W) of the window in pixels. A block of scenes shares its textures, because painting costs more than
     looking.
     """
 
-    def __init__(self, size: tuple[int, int], seed: int = 0, textures: int = 48, block: int = 256):
-        self.size, self.seed, self.textures, self.block = size, seed, textures, block
+    def __init__(self, size: tuple[int, int], seed: int = 0):
+        self.size, self.seed, self.textures = size, seed, TEXTURES
         self._painted = (None, [])
 
     def __getitem__(self, index: int) -> Scene:
-        number = index // self.block
+        number = index // BLOCK
         if self._painted[0] != number:
             rng = np.random.default_rng([self.seed, 1, number])
             self._painted = (number, [random_texture(rng) for _ in range(self.textures)])
