@@ -324,6 +324,14 @@ def test_an_incompatible_listener_is_named():
         bench.status(lambda level, text, values: values.get('condition.qos.depth/sigma') == sentence)
 
 
+def test_an_incompatible_camera_is_named():
+    override = {'qos_overrides./image_raw.subscription.reliability': 'reliable'}
+    with Bench(parameters=LENS | override) as bench:
+        bench.tester.create_publisher(Image, 'image_raw', qos.sensor_data())
+        sentence = 'a publisher of image_raw offers an incompatible RELIABILITY'
+        bench.status(lambda level, text, values: values.get('condition.qos.image_raw') == sentence)
+
+
 def test_qos_can_be_overridden():
     name = 'qos_overrides./depth/image_rect.publisher.depth'
     with Bench(parameters=LENS | {name: 7}) as bench:

@@ -55,7 +55,7 @@ DEPTH_PARAMETERS = {
         live=True,
     ),
     'lens.max_age_s': Spec(0.1, 'Lens states further away are not interpolated.', 's', high=3600.0, live=True),
-    'lens.wait_s': Spec(0.05, 'How long an image waits for its lens state.', 's', high=1.0, live=True),
+    'lens.wait_s': Spec(0.2, 'How long an image waits for its lens state.', 's', high=1.0, live=True),
     'lens.policy': Spec(
         'drop', 'What to do without a matching lens state.', choices=('drop', 'hold', 'static'), live=True
     ),

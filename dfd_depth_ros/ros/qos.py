@@ -20,8 +20,8 @@ def reliable(depth: int = 5) -> QoSProfile:
 def subscribe(
     node, kind, topic: str, callback: Callable, on_problem: Callable[[str, str], None], on_lost: Callable[[int], None]
 ):
-    """Sensor-data subscription with overrides. on_problem gets the topic and a sentence for each incompatible publisher,
-    on_lost the number of messages that the middleware has just lost."""
+    """Sensor-data subscription with overrides. on_problem gets the topic and a sentence for each incompatible
+    publisher, on_lost the number of messages that the middleware has just lost."""
 
     def incompatible(event):
         policy = qos_policy_name_from_kind(event.last_policy_kind)
