@@ -22,24 +22,11 @@ ROOMS = [
     'benchmarks',
     'cli',
 ]
-ROS_PACKAGES = set(
-    [
-        'builtin_interfaces',
-        'cv_bridge',
-        'launch',
-        'launch_ros',
-        'message_filters',
-        'rcl_interfaces',
-        'rclpy',
-        'sensor_msgs_py',
-        'tf2_ros',
-    ]
-)
+ROS_PACKAGES = {'cv_bridge', 'launch', 'launch_ros', 'message_filters', 'rclpy', 'sensor_msgs_py', 'tf2_ros'}
 MAX_LINES = 400
 # Methods that PyTorch and rclpy call by name: the class says what they do.
-FRAMEWORK_METHODS = set(
-    ['forward', 'on_configure', 'on_activate', 'on_deactivate', 'on_cleanup', 'on_shutdown', 'destroy_node']
-)
+LIFECYCLE = {'on_configure', 'on_activate', 'on_deactivate', 'on_cleanup', 'on_shutdown', 'destroy_node'}
+FRAMEWORK_METHODS = {'forward', *LIFECYCLE}
 
 
 def imported_names(tree: ast.Module, package: tuple[str, ...]):

@@ -1,11 +1,12 @@
 """The two descriptions of the package, package.xml and setup.py, tell the same story, and it is the true one."""
 
 import ast
-import importlib.metadata
+import importlib
 import re
+import runpy
 import sys
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from test_layers import imported_names, is_ros, modules
@@ -37,6 +38,23 @@ def manifest():
     return ElementTree.parse(ROOT / 'package.xml').getroot()
 
 
+@pytest.fixture(scope='module')
+def setup():
+    """What setup.py says, read without installing anything."""
+    setuptools = pytest.importorskip('setuptools')
+    told = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setattr(setuptools, 'setup', told.update)
+        runpy.run_path('setup.py')
+    return told
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    """The packages that requirements name."""
+    return {re.match(r'[\w-]+', text).group() for text in requirements}
+
+
 def imports():
     """Every dotted name that the package and its launch files import."""
     launch_files = [('launch', path.read_text()) for path in sorted((ROOT / 'launch').glob('*.py'))]
@@ -58,18 +76,16 @@ def test_manifest_format(manifest):
     assert manifest.findtext('export/build_type') == 'ament_python'
 
 
-def test_metadata_agree(manifest):
-    metadata = importlib.metadata.metadata(NAME)
-    assert manifest.findtext('version') == metadata['Version']
-    assert manifest.findtext('description') == metadata['Summary']
-    assert manifest.findtext('maintainer') == metadata['Maintainer']
-    assert manifest.find('maintainer').get('email') == metadata['Maintainer-email']
+def test_metadata_agree(manifest, setup):
+    assert manifest.findtext('version') == setup['version']
+    assert manifest.findtext('description') == setup['description']
+    assert manifest.findtext('maintainer') == setup['maintainer']
+    assert manifest.find('maintainer').get('email') == setup['maintainer_email']
 
 
-def test_every_import_is_a_declared_dependency(manifest):
+def test_every_import_is_a_declared_dependency(manifest, setup):
     keys = {element.text for element in manifest.iter('exec_depend')}
-    requirements = [text for text in importlib.metadata.requires(NAME) if 'extra ==' not in text]
-    names = {re.match(r'[\w-]+', text).group() for text in requirements}
+    names = names_of(setup['install_requires'])
     ros = {top for top in tops() if is_ros(top) or top == 'ament_index_python'}
     assert ros <= keys
     assert tops() - ros <= set(THIRD_PARTY)
@@ -84,21 +100,31 @@ def test_every_declared_dependency_is_imported():
     assert unused == []
 
 
-def test_no_ros_wheel_is_required():
-    wheels = [text for text in importlib.metadata.requires(NAME) if text.startswith('ros-')]
-    assert wheels
-    assert all('extra == "ros-wheels"' in text for text in wheels)
+def test_no_ros_wheel_is_required(setup):
+    assert not [text for text in setup['install_requires'] if text.startswith('ros-')]
+    assert all(text.startswith('ros-') for text in setup['extras_require']['ros-wheels'])
 
 
-def test_executables_exist():
-    points = importlib.metadata.distribution(NAME).entry_points.select(group='console_scripts')
-    assert {point.name for point in points} >= EXECUTABLES
-    assert all(callable(point.load()) for point in points)
+def test_colcon_finds_pytest(setup):
+    assert 'pytest<9' in setup['extras_require']['test']
 
 
-def test_constraints_pin_every_requirement():
+def test_executables_exist(setup):
+    targets = dict(line.split(' = ') for line in setup['entry_points']['console_scripts'])
+    assert set(targets) >= EXECUTABLES
+    for target in targets.values():
+        module, function = target.split(':')
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_data_files_are_those_of_the_share_directory(setup):
+    files = {name for _, names in setup['data_files'] for name in names}
+    expected = {path for tree in ('config', 'launch', 'models') for path in (ROOT / tree).rglob('*.*')}
+    assert {path.relative_to(ROOT).as_posix() for path in expected if '__pycache__' not in path.parts} <= files
+    assert {'package.xml', 'resource/dfd_depth_ros'} <= files
+
+
+def test_constraints_pin_every_requirement(setup):
     pinned = set(re.findall(r'^([\w.-]+)==', (ROOT / 'constraints.txt').read_text(), flags=re.MULTILINE))
-    required = {
-        re.match(r'[\w-]+', text).group() for text in importlib.metadata.requires(NAME) if 'extra == "gpu"' not in text
-    }
-    assert required <= pinned
+    extras = setup['extras_require']
+    assert names_of([*setup['install_requires'], *extras['test'], *extras['ros-wheels']]) <= pinned
