@@ -179,6 +179,22 @@ def test_without_calibration_depth_is_published_and_the_cloud_withheld():
         bench.status(lambda level, text, values: 'condition.camera' not in values)
 
 
+def test_the_first_camera_info_may_come_after_the_first_image():
+    with Bench(parameters=LENS | {'lens.pixel_pitch_m': 0.0, 'lens.wait_s': 1.0}) as bench:
+        bench.node._on_image(raw(header=messages.to_header(5, FRAME_ID)))
+        wait(lambda: not bench.node._worker._waiting)
+        bench.node._on_camera_info(INFO)
+        wait(lambda: not bench.node.monitor.counts()['pending'])
+        assert [lens.pixel_pitch_m for lens in bench.estimator.lenses] == [0.05 / CAMERA.fx]
+
+
+def test_without_pitch_and_camera_the_image_is_dropped_with_advice():
+    with Bench(parameters=LENS | {'lens.pixel_pitch_m': 0.0, 'lens.wait_s': 0.0}) as bench:
+        bench.node._on_image(raw())
+        sentence = 'pixel pitch is unknown; set lens.pixel_pitch_m or publish a calibrated camera_info'
+        bench.status(lambda level, text, values: values['last_error'] == sentence and values['drops.lens'] == '1')
+
+
 def test_camera_info_of_another_size_is_named():
     with Bench().connect(('camera_info', INFO)) as bench:
         bench.send(0, picture(height=3, width=4))

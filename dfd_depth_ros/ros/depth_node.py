@@ -4,6 +4,7 @@ Callbacks only store what arrived; one worker thread serves the latest images. N
 node: a bad one is dropped, counted and named in the diagnostics, and the next good one is served.
 """
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -50,6 +51,7 @@ class DepthNode(LifecycleNode):
         self._input_subscriptions: list = []
         self._lens = LensSource()
         self._last_stamp = 0
+        self._has_camera = threading.Event()
         self.monitor = Monitor(self._log)
         self.settings = declare(self, DEPTH_PARAMETERS)
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -93,6 +95,7 @@ class DepthNode(LifecycleNode):
             self.destroy_subscription(subscription)
         self._outputs.destroy()
         self._estimator = self._outputs = self._camera_info = None
+        self._has_camera.clear()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state):
@@ -131,6 +134,7 @@ class DepthNode(LifecycleNode):
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message
+        self._has_camera.set()
 
     def _on_lens(self, message: JointState) -> None:
         try:
@@ -174,6 +178,8 @@ class DepthNode(LifecycleNode):
         if stamp < self._last_stamp:
             self.monitor.warning('time', f'image stamp jumped back by {(self._last_stamp - stamp) / 1e9:.3f} s')
             self._estimator.reset()
+        if not self._last_stamp:
+            self._has_camera.wait(settings['lens.wait_s'])  # the first camera_info may come after the first image
         self._last_stamp = stamp
         image, info = messages.to_rgb(message, settings['max_pixels']), self._camera_info
         camera = self._camera(info, image)
