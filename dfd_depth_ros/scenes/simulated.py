@@ -24,6 +24,7 @@ from dfd_depth_ros.scenes.procedural import FARTHEST, Scenes, random_lens
 MILD_NOISE = Sensor(shot_noise=1e-4, read_noise=1e-3)
 SCENES = ('motorcycle', 'procedural')
 PARALLAX_PX = 12.0  # of the nearest point of a procedural scene, at the ends of the sway
+TEXTURES = 12  # painted for a procedural scene
 PLANE_PX = 1.0  # of CoC between the planes that defocus is rendered with
 STEP_PX = 0.5  # the search for the nearest surface moves by this much parallax at a time
 
@@ -55,7 +56,7 @@ def film_set(name: str, lens: Lens, size: tuple[int, int], seed: int = 0) -> tup
     if name != 'procedural':
         raise ValueError(f'scene is {name!r}; it must be one of {", ".join(SCENES)}')
     width, height = (side + 8 * int(PARALLAX_PX) for side in size)
-    room = Scenes((height, width), seed)[0]
+    room = Scenes((height, width), seed, textures=TEXTURES)[0]
     lens = random_lens(np.random.default_rng(seed), room, lens.focal_length_m)
     focus, sway = max(lens.focus_dioptre, FARTHEST), PARALLAX_PX / (room.fx * float(room.inverse_depth.max()))
     light = room.surfaces[0].colour
