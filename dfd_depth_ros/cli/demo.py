@@ -39,7 +39,7 @@ def main(argv=None) -> int:
             'demo: ROS 2 is missing: source a ROS installation, or use `make demo`, which builds one', file=sys.stderr
         )
         return 1
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _demo(options)
     except (ValueError, RuntimeError, OSError) as error:
@@ -48,6 +48,8 @@ def main(argv=None) -> int:
     except KeyboardInterrupt:
         print('demo: interrupted', file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 
@@ -168,7 +170,8 @@ def _difference(published: np.ndarray, expected: np.ndarray) -> float:
     known = np.isfinite(expected) & (expected > 0)
     if not np.array_equal(known, np.isfinite(published)):
         return float('inf')
-    return float((abs(published - expected)[known] / expected[known]).max(initial=0))
+    published, expected = published[known], expected[known]
+    return float((abs(published - expected) / expected).max(initial=0))
 
 
 if __name__ == '__main__':

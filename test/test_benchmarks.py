@@ -1,0 +1,119 @@
+"""Suites of `benchmark`: what they count is what happened, and every JSON says where."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+
+from dfd_depth_ros.benchmarks import machine, network, node
+from dfd_depth_ros.cli import benchmark
+from dfd_depth_ros.estimation.estimator import DepthEstimator
+from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
+from dfd_depth_ros.networks.weights import save_weights
+from dfd_depth_ros.optics.lens import Lens
+
+LENS = Lens.focused_at(2.0, focal_length_m=0.05, f_number=1.4, pixel_pitch_m=5e-5)
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp('weights') / 'untrained.safetensors'
+    save_weights(path, DfdModel(next(iter(ARCHITECTURES))), {})
+    return path
+
+
+def test_machine_names_itself():
+    about = machine.machine()
+    assert about['cpu'] and about['cores'] >= 1 and about['torch_threads'] >= 1
+    assert {'python', 'torch', 'numpy'} <= set(about['versions'])
+
+
+def test_machine_has_no_commit_outside_of_a_checkout(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, '__file__', str(tmp_path / 'machine.py'))
+    monkeypatch.setenv('GIT_CEILING_DIRECTORIES', str(tmp_path.parent))
+    assert machine.machine()['commit'] is None
+
+
+def test_network_counts_frames_and_parameters():
+    model = DfdModel(next(iter(ARCHITECTURES)))
+    numbers = network.run(DepthEstimator(model, 'cpu'), LENS, size=(64, 48), frames=4)
+    assert (numbers['size'], numbers['frames']) == ([64, 48], 4)
+    assert 0 < numbers['parameters'] <= 5_000_000
+    assert 0 < numbers['latency_ms']['p50'] <= numbers['latency_ms']['p95'] <= numbers['latency_ms']['p99']
+    assert numbers['fps'] > 0
+
+
+def test_command_writes_what_it_prints(weights, tmp_path, capsys):
+    path = tmp_path / 'deep' / 'out.json'
+    arguments = ['network', '--weights', str(weights), '--size', '64', '48', '--frames', '2', '--json', str(path)]
+    assert benchmark.main(arguments) == 0
+    numbers = json.loads(path.read_text())
+    assert numbers == json.loads(capsys.readouterr().out)
+    assert numbers['suite'] == 'network' and len(numbers['weights_digest']) == 64 and numbers['machine']['cores'] >= 1
+
+
+def test_command_names_what_is_missing(tmp_path, capsys, monkeypatch):
+    missing = tmp_path / 'none.safetensors'
+    assert benchmark.main(['network', '--weights', str(missing)]) == 1
+    assert capsys.readouterr().err == f'benchmark: weights {missing} cannot be read: No such file or directory\n'
+    monkeypatch.setattr(benchmark, 'find_spec', lambda name: None)
+    assert benchmark.main(['node']) == 1
+    sentence = 'benchmark: ROS 2 is missing: source a ROS installation, or install the extra ros-wheels\n'
+    assert capsys.readouterr().err == sentence
+
+
+def test_arrivals_of_an_interval():
+    arrivals = node.Arrivals(lambda data: int.from_bytes(data, 'little'))
+    for stamp in (5, 10, 15, 20):
+        arrivals.write('/image_raw', 'sensor_msgs/msg/Image', bytes([stamp]), stamp + 1)
+    times = arrivals.between('image_raw', 10, 20)
+    np.testing.assert_array_equal(times.stamp_ns, [10, 15])
+    np.testing.assert_array_equal(times.receive_ns, [11, 16])
+    assert len(arrivals.between('depth/image_rect', 0, 99).stamp_ns) == 0
+    arrivals.close()
+
+
+class PlayedGraph:
+    """A graph in which a node of a given speed serves the newest image; no process, no clock."""
+
+    def __init__(self, arrivals, served_hz):
+        self.arrivals, self.served_hz, self.rate_hz, self.now = arrivals, served_hz, 1.0, 0
+
+    def set_parameter(self, name, parameter, value):
+        assert (name, parameter) == ('camera_simulator', 'rate_hz')
+        self.rate_hz = value
+
+    def rest(self, seconds):
+        end, period, free = self.now + int(seconds * 1e9), int(1e9 / self.rate_hz), self.now
+        for stamp in range(self.now, end, period):
+            self.arrivals.write('/image_raw', '', stamp, stamp + 1_000_000)
+            if stamp >= free:
+                free = stamp + int(1e9 / self.served_hz)
+                self.arrivals.write('/depth/image_rect', '', stamp, free)
+        self.now = end
+
+
+@pytest.mark.parametrize(('rate_hz', 'loss'), [(5.0, 0.0), (20.0, 0.5)])
+def test_a_trial_counts_what_was_dropped(rate_hz, loss, monkeypatch):
+    arrivals = node.Arrivals(int)
+    graph = PlayedGraph(arrivals, served_hz=10.0)
+    monkeypatch.setattr(node.time, 'time_ns', lambda: graph.now)
+    trial = node._trial(graph, arrivals, rate_hz, 4.0)
+    assert trial['offered_hz'] == pytest.approx(rate_hz, rel=0.02)
+    assert trial['loss'] == pytest.approx(loss, abs=0.03)
+    assert trial['latency_ms']['p99'] == pytest.approx(100) and trial['transport_ms']['p50'] == pytest.approx(1)
+
+
+def test_node_over_dds(ros_domain, weights, monkeypatch):
+    from dfd_depth_ros.ros import graph
+    from dfd_depth_ros.ros.processes import graph_environment
+
+    monkeypatch.setattr(graph, 'graph_environment', partial(graph_environment, ros_domain))
+    monkeypatch.setattr(node, 'HALVINGS', 1)
+    monkeypatch.setattr(node, 'DRAIN_S', 0.5)
+    numbers = node.run(str(weights), (64, 48), seconds=1.0)
+    (trial,) = numbers['trials']
+    assert trial['offered_hz'] > 1 and 0 <= trial['loss'] <= 1
+    assert trial['transport_ms']['p50'] < trial['latency_ms']['p50']
+    assert numbers['sustained_hz'] in (trial['offered_hz'], None)

@@ -1,0 +1,116 @@
+"""`demo` from command line to table, over real DDS with small images, and what it says when something is missing."""
+
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+
+from dfd_depth_ros.cli import demo
+from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
+from dfd_depth_ros.networks.weights import save_weights
+from dfd_depth_ros.scenes.bags import read_bag
+
+SMALL = ['--size', '96', '72', '--loop-frames', '3', '--seconds', '3']
+TOPICS = {
+    '/image_raw',
+    '/camera_info',
+    '/lens',
+    '/ground_truth/depth',
+    '/depth/image_rect',
+    '/depth/camera_info',
+    '/depth/sigma',
+    '/coc/image',
+    '/lens_used',
+    '/diagnostics',
+}
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp('weights') / 'untrained.safetensors'
+    save_weights(path, DfdModel(next(iter(ARCHITECTURES))), {})
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def graph(ros_domain):
+    """Demos of this module run in the domain of the tests."""
+    from dfd_depth_ros.ros import graph
+    from dfd_depth_ros.ros.processes import graph_environment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, 'graph_environment', partial(graph_environment, ros_domain))
+        yield
+
+
+@pytest.fixture(scope='module')
+def shown(graph, weights, tmp_path_factory):
+    """Folder of a demo that ran to its end."""
+    out = tmp_path_factory.mktemp('demo')
+    assert demo.main(['--weights', weights, '--out', str(out), '--json', str(out / 'demo.json'), *SMALL]) == 0
+    return out
+
+
+def test_demo_records_everything_and_scores_it(shown):
+    from dfd_depth_ros.scenes.bags import Recording
+
+    numbers = json.loads((shown / 'demo.json').read_text())
+    assert {message.topic for message in Recording(shown / 'bag').messages()} == TOPICS
+    assert numbers['frames'] == numbers['frames_with_truth'] >= 5
+    assert numbers['abs_rel'] > 0 and 0 <= numbers['coverage_1sigma'] <= numbers['coverage_2sigma'] <= 1
+    recorded = numbers['recorded']
+    assert recorded['images'] == recorded['depths'] + recorded['drops'] and recorded['unmatched'] == 0
+    assert recorded['latency_from'] == 'stamp' and 0 < recorded['latency_ms']['p50'] <= recorded['latency_ms']['p99']
+    assert numbers['published_difference'] <= demo.TOLERANCE
+    assert numbers['machine']['cores'] >= 1 and len(numbers['weights_digest']) == 64
+
+
+def test_demo_leaves_report_and_picture(shown):
+    assert '<html' in (shown / 'report' / 'index.html').read_text()
+    assert (shown / 'demo.png').read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
+
+
+def test_demo_plays_a_bag(graph, shown, weights, tmp_path, capsys):
+    bag = str(shown / 'bag')
+    arguments = ['--bag', bag, '--weights', weights, '--out', str(tmp_path), '--json', str(tmp_path / 'demo.json')]
+    assert demo.main(arguments) == 0
+    numbers = json.loads((tmp_path / 'demo.json').read_text())
+    before, after = read_bag(bag), read_bag(tmp_path / 'bag')
+    assert numbers['frames'] == len(before) == len(after)
+    np.testing.assert_array_equal(next(iter(before)).image, next(iter(after)).image)
+    assert numbers['recorded']['depths'] >= 1 and numbers['published_difference'] <= demo.TOLERANCE
+    assert 'Recorded latency' in capsys.readouterr().out
+
+
+def test_demo_with_a_bag_asks_for_the_lens_that_it_lacks(graph, shown, weights, tmp_path, capsys):
+    from dfd_depth_ros.scenes.bags import BagWriter, Recording
+
+    with BagWriter(tmp_path / 'no_lens') as writer:
+        for message in Recording(shown / 'bag').messages({'/image_raw'}):
+            writer.write(message.topic, message.msgtype, message.data, message.receive_ns)
+    out = tmp_path / 'out'
+    assert demo.main(['--bag', str(tmp_path / 'no_lens'), '--weights', weights, '--out', str(out)]) == 1
+    sentence = f'demo: {tmp_path / "no_lens"} has no lens topic; name the lens with --lens FILE\n'
+    assert capsys.readouterr().err.endswith(sentence)
+
+
+def test_demo_without_ros(monkeypatch, capsys):
+    monkeypatch.setattr(demo, 'find_spec', lambda name: None)
+    assert demo.main([]) == 1
+    sentence = 'demo: ROS 2 is missing: source a ROS installation, or use `make demo`, which builds one\n'
+    assert capsys.readouterr().err == sentence
+
+
+def test_demo_without_weights(tmp_path, capsys):
+    missing = tmp_path / 'none.safetensors'
+    assert demo.main(['--weights', str(missing), '--out', str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f'demo: weights {missing} cannot be read: No such file or directory\n'
+
+
+def test_published_depth_that_differs_is_noticed():
+    depth = np.array([[1.0, 2.0], [np.inf, np.nan]], np.float32)
+    assert demo._difference(depth, depth) == 0
+    assert demo._difference(depth * 1.01, depth) == pytest.approx(0.01, rel=1e-3)
+    assert math.isinf(demo._difference(np.full_like(depth, 1.0), depth))
