@@ -10,7 +10,8 @@ import pytest
 from dfd_depth_ros.cli import demo
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
 from dfd_depth_ros.networks.weights import save_weights
-from dfd_depth_ros.scenes.bags import read_bag
+from dfd_depth_ros.scenes.bags import BagWriter, Recording, read_bag
+from dfd_depth_ros.scenes.lens_files import read_lens
 
 SMALL = ['--size', '96', '72', '--loop-frames', '3', '--seconds', '3']
 TOPICS = {
@@ -54,8 +55,6 @@ def shown(graph, weights, tmp_path_factory):
 
 
 def test_demo_records_everything_and_scores_it(shown):
-    from dfd_depth_ros.scenes.bags import Recording
-
     numbers = json.loads((shown / 'demo.json').read_text())
     assert {message.topic for message in Recording(shown / 'bag').messages()} == TOPICS
     assert numbers['frames'] == numbers['frames_with_truth'] >= 5
@@ -72,28 +71,32 @@ def test_demo_leaves_report_and_picture(shown):
     assert (shown / 'demo.png').read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
 
 
-def test_demo_plays_a_bag(graph, shown, weights, tmp_path, capsys):
-    bag = str(shown / 'bag')
-    arguments = ['--bag', bag, '--weights', weights, '--out', str(tmp_path), '--json', str(tmp_path / 'demo.json')]
-    assert demo.main(arguments) == 0
-    numbers = json.loads((tmp_path / 'demo.json').read_text())
-    before, after = read_bag(bag), read_bag(tmp_path / 'bag')
-    assert numbers['frames'] == len(before) == len(after)
+def without(bag, path, *topics):
+    """The same bag with these topics left out."""
+    with BagWriter(path) as writer:
+        for message in Recording(bag).messages(TOPICS - set(topics)):
+            writer.write(message.topic, message.msgtype, message.data, message.receive_ns)
+    return str(path)
+
+
+def test_demo_plays_a_bag_of_which_only_the_camera_is_known(graph, shown, weights, tmp_path, capsys):
+    bag = without(shown / 'bag', tmp_path / 'user', '/ground_truth/depth', '/camera_info', '/depth/image_rect')
+    out = tmp_path / 'out'
+    arguments = ['--bag', bag, '--lens', demo.SIMULATED_LENS, '--weights', weights, '--out', str(out)]
+    assert demo.main([*arguments, '--json', str(out / 'demo.json')]) == 0
+    numbers = json.loads((out / 'demo.json').read_text())
+    before, after = (read_bag(path, read_lens(demo.SIMULATED_LENS)) for path in (bag, out / 'bag'))
+    assert numbers['frames'] == len(before) == len(after) and numbers['frames_with_truth'] == 0
     np.testing.assert_array_equal(next(iter(before)).image, next(iter(after)).image)
     assert numbers['recorded']['depths'] >= 1 and numbers['published_difference'] <= demo.TOLERANCE
     assert 'Recorded latency' in capsys.readouterr().out
+    assert (out / 'demo.png').is_file() and (out / 'report' / 'index.html').is_file()
 
 
-def test_demo_with_a_bag_asks_for_the_lens_that_it_lacks(graph, shown, weights, tmp_path, capsys):
-    from dfd_depth_ros.scenes.bags import BagWriter, Recording
-
-    with BagWriter(tmp_path / 'no_lens') as writer:
-        for message in Recording(shown / 'bag').messages({'/image_raw'}):
-            writer.write(message.topic, message.msgtype, message.data, message.receive_ns)
-    out = tmp_path / 'out'
-    assert demo.main(['--bag', str(tmp_path / 'no_lens'), '--weights', weights, '--out', str(out)]) == 1
-    sentence = f'demo: {tmp_path / "no_lens"} has no lens topic; name the lens with --lens FILE\n'
-    assert capsys.readouterr().err.endswith(sentence)
+def test_demo_with_a_bag_asks_for_the_lens_that_it_lacks(shown, weights, tmp_path, capsys):
+    bag = without(shown / 'bag', tmp_path / 'no_lens', '/lens', '/lens_used')
+    assert demo.main(['--bag', bag, '--weights', weights, '--out', str(tmp_path / 'out')]) == 1
+    assert capsys.readouterr().err.endswith(f'demo: {bag} has no lens topic; name the lens with --lens FILE\n')
 
 
 def test_demo_without_ros(monkeypatch, capsys):

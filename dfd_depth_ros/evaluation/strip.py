@@ -30,8 +30,9 @@ def write_strip(path: Path, frame: Frame, estimate: Estimate) -> None:
         panels.append(('True depth', picture.truth, by_name['depth']))
     height, width = picture.image.shape[:2]
     rows, columns = 2, len(panels) // 2
-    size = (columns * PANEL_IN, rows * (0.84 * PANEL_IN * height / width + 0.35))
+    size = (columns * PANEL_IN, rows * (0.87 * PANEL_IN * height / width + 0.35))
     figure = Figure(figsize=size, layout='constrained', facecolor='white')
+    figure.get_layout_engine().set(wspace=0.04, hspace=0.04)
     for axis, panel in zip(figure.subplots(rows, columns).flat, panels, strict=True):
         _draw(figure, axis, *panel)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +47,7 @@ def _draw(figure, axis, title, pixels, scale):
         axis.imshow(pixels)
         return
     shown = axis.imshow(np.ma.masked_invalid(pixels), cmap=scale.colours, norm=scale.norm, interpolation='nearest')
-    bar = figure.colorbar(shown, ax=axis, fraction=0.04, pad=0.015)
+    bar = figure.colorbar(shown, cax=axis.inset_axes((1.02, 0, 0.035, 1)))
     bar.outline.set_visible(False)
     bar.set_ticks(scale.norm.inverse(np.array([0, 0.5, 1])), labels=scale.ticks())
     bar.ax.minorticks_off()
