@@ -45,14 +45,13 @@ def run(weights: str, size: tuple[int, int] = (640, 480), seconds: float = 5.0) 
     much), at that rate `p50_ms`, `p95_ms`, `p99_ms` from stamp to receipt of depth and `transport_ms` from stamp to
     receipt of the bare image in a third process, and all `trials`.
     """
-    from sensor_msgs.msg import Image
-
     from dfd_depth_ros.ros.graph import Graph
     from dfd_depth_ros.ros.player import stamp_ns
+    from dfd_depth_ros.ros.recorder import TOPICS
 
-    arrivals = Arrivals(stamp_ns)
+    arrivals, topics = Arrivals(stamp_ns), {topic: TOPICS[topic] for topic in (IMAGE, DEPTH)}
     simulator = {'loop_frames': 2, 'rate_hz': SLOWEST_HZ, 'width': size[0], 'height': size[1]}
-    with tempfile.TemporaryDirectory() as logs, Graph(arrivals, Path(logs), {IMAGE: Image, DEPTH: Image}) as graph:
+    with tempfile.TemporaryDirectory() as logs, Graph(arrivals, Path(logs), topics) as graph:
         graph.start('camera_simulator', simulator)
         graph.start('depth_node', {'weights': weights, 'lens.source': 'joint_state'})
         graph.wait_for(DEPTH)

@@ -19,7 +19,8 @@ from dfd_depth_ros.optics.sensor import Sensor
 from dfd_depth_ros.optics.tone import from_srgb, to_srgb
 from dfd_depth_ros.scenes.frame import Frame, Intrinsics
 from dfd_depth_ros.scenes.motorcycle import load_motorcycle
-from dfd_depth_ros.scenes.procedural import FARTHEST, Scenes, random_lens
+from dfd_depth_ros.scenes.procedural import FARTHEST, random_lens, random_scene
+from dfd_depth_ros.scenes.textures import random_texture
 
 MILD_NOISE = Sensor(shot_noise=1e-4, read_noise=1e-3)
 SCENES = ('motorcycle', 'procedural')
@@ -56,8 +57,9 @@ def film_set(name: str, lens: Lens, size: tuple[int, int], seed: int = 0) -> tup
     if name != 'procedural':
         raise ValueError(f'scene is {name!r}; it must be one of {", ".join(SCENES)}')
     width, height = (side + 8 * int(PARALLAX_PX) for side in size)
-    room = Scenes((height, width), seed, textures=TEXTURES)[0]
-    lens = random_lens(np.random.default_rng(seed), room, lens.focal_length_m)
+    rng = np.random.default_rng(seed)
+    room = random_scene(rng, (height, width), [random_texture(rng) for _ in range(TEXTURES)])
+    lens = random_lens(rng, room, lens.focal_length_m)
     focus, sway = max(lens.focus_dioptre, FARTHEST), PARALLAX_PX / (room.fx * float(room.inverse_depth.max()))
     light = room.surfaces[0].colour
     for surface in room.surfaces[1:]:
