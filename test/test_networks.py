@@ -6,8 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dfd_depth_ros.networks.cues import CHANNELS, blur_cues
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
 from dfd_depth_ros.networks.weights import WeightsError, load_weights, save_weights
+from dfd_depth_ros.optics.psf import blur
 
 LENS = torch.tensor([[12.4, 0.6]])
 
@@ -121,3 +123,17 @@ def test_weights_that_do_not_fit(weights, change, metadata, message):
     rewritten(weights, change, **metadata)
     with pytest.raises(WeightsError, match=message):
         load_weights(weights)
+
+
+def test_cues_tell_blur_and_not_contrast():
+    """The fall of energy from a coarse band to a fine one grows with blur and ignores the contrast of the texture."""
+    noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def fall(image):
+        cues = blur_cues(image)
+        assert cues.shape == (1, CHANNELS, 16, 16) and bool(cues.isfinite().all())
+        return float((cues[:, 1] - cues[:, 0]).mean())
+
+    falls = [fall(blur(noise, torch.tensor(diameter))) for diameter in (0.0, 2.0, 4.0)]
+    assert falls[0] < falls[1] - 0.1 < falls[2] - 0.2
+    assert fall(0.5 + 0.5 * (noise - 0.5)) == pytest.approx(falls[0], abs=0.05)

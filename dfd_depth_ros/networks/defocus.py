@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import pixel_unshuffle, softplus
 
 from dfd_depth_ros.networks.blocks import UNet, conv
+from dfd_depth_ros.networks.cues import CHANNELS, blur_cues
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class DefocusNet(nn.Module):
     def __init__(self, fine: int = 16, widths=(48, 80, 128), blocks=(1, 2, 2)):
         super().__init__()
         self.stem = nn.Sequential(conv(12, fine), conv(fine, fine))
-        self.down = conv(fine, widths[0], stride=2)
+        self.down = conv(fine, widths[0] - CHANNELS, stride=2)
         self.body = UNet(tuple(widths), tuple(blocks))
         self.head = nn.Conv2d(widths[0], 3, 1)
 
@@ -46,6 +47,6 @@ class DefocusNet(nn.Module):
         mean = image.mean((1, 2, 3), keepdim=True)
         spread = image.std((1, 2, 3), keepdim=True)
         fine = self.stem(pixel_unshuffle((image - mean) / (spread + 0.05), 2))
-        features = self.body(self.down(fine))
+        features = self.body(torch.cat([self.down(fine), blur_cues(image)], 1))
         magnitude, log_sigma, far_logit = self.head(features).split(1, 1)
         return Defocus(softplus(magnitude), log_sigma.clamp(-5, 4), far_logit, features, fine)

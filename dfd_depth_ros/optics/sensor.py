@@ -64,12 +64,11 @@ _RGGB = {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 2}
 
 def random_sensor(rng: np.random.Generator) -> Sensor:
     """A camera drawn from those that people use: from a clean reduced DSLR picture to a noisy webcam."""
-    noise = 10 ** rng.uniform(-5, -2.3)
     return Sensor(
-        base_blur_px=rng.uniform(0.0, 0.9),
+        base_blur_px=rng.uniform(0.1, 0.6),
         exposure=2 ** rng.uniform(-0.8, 0.8),
-        shot_noise=noise,
-        read_noise=10 ** rng.uniform(-4, -2.1),
+        shot_noise=10 ** rng.uniform(-5, -2.8),
+        read_noise=10 ** rng.uniform(-4, -2.5),
         bayer=rng.random() < 0.4,
         contrast=rng.uniform(0, 0.8),
         sharpening=rng.uniform(0, 1.2) if rng.random() < 0.6 else 0.0,

@@ -51,7 +51,7 @@ class Scenes:
 def random_scene(rng: np.random.Generator, size: tuple[int, int], textures: list[np.ndarray]) -> Scene:
     """One scene seen through a window of `size` (H, W) pixels, painted with the given textures."""
     view = _View.random(rng, size)
-    painter = _Painter(rng, textures)
+    painter = _Painter(rng, textures, view.fx)
     low, high = _room(rng)
     scale = 2 ** rng.uniform(-3, 0.5) if rng.random() < 0.35 else 1.0
     surfaces = [_hit_box(view, painter, low, high, inside=True)]
@@ -69,11 +69,11 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], textures: list
 
 def random_lens(rng: np.random.Generator, scene: Scene, focal_length_m: float | None = None) -> Lens:
     """A lens focused somewhere near the scene, mostly in its nearer part, as people focus; its aperture is chosen for
-    a largest CoC between 1.4 and 22 pixels, log-uniform. With `focal_length_m` given, only focus and aperture vary."""
+    a largest CoC between 2 and 22 pixels, log-uniform. With `focal_length_m` given, only focus and aperture vary."""
     near, far = np.quantile(scene.inverse_depth[::4, ::4], (0.995, 0.02)).tolist()
     share = rng.beta(1.0, 4.0) if rng.random() < 0.85 else rng.uniform(-0.4, 1.3)
     focus = max(near - share * (near - far), 0.0)
-    gain = 2 ** rng.uniform(0.5, 4.5) / max(abs(near - focus), abs(far - focus), 0.05)
+    gain = 2 ** rng.uniform(1, 4.5) / max(abs(near - focus), abs(far - focus), 0.05)
     aperture = gain / scene.fx
     focal = focal_length_m or min(aperture * 2 ** rng.uniform(0.3, 4), 0.3 / max(focus, 0.1))
     return Lens(focal, focal / (aperture * (1 - focal * focus)), focal / scene.fx, focus)
@@ -102,19 +102,20 @@ class _View:
 
 
 class _Painter:
-    def __init__(self, rng, textures):
-        self.rng, self.textures = rng, textures
+    def __init__(self, rng, textures, fx):
+        self.rng, self.textures, self.fx = rng, textures, fx
 
     def paint(self, u, v, distance):
-        """Colour (H, W, 3) at surface coordinates u, v in metres; texels about as large as pixels at `distance`."""
+        """Colour (H, W, 3) at surface coordinates u, v in metres. At `distance` a texel is smaller than a pixel,
+        because an enlarged texture would be blurred before the lens has touched it."""
         texture = self.textures[self.rng.integers(len(self.textures))]
-        texels = SIZE / (distance * self.rng.uniform(0.25, 1.2))
+        texels = self.fx / distance / self.rng.uniform(0.3, 0.95)
         angle = self.rng.uniform(0, 2 * np.pi) if self.rng.random() < 0.3 else 0.0
         cos, sin = np.cos(angle) * texels, np.sin(angle) * texels
         shift = self.rng.uniform(0, SIZE, 2)
         across = (u * cos - v * sin + shift[0]).astype(np.float32)
         down = (u * sin + v * cos + shift[1]).astype(np.float32)
-        colour = cv2.remap(texture, _mirrored(across), _mirrored(down), cv2.INTER_LINEAR)
+        colour = cv2.remap(texture, _mirrored(across), _mirrored(down), cv2.INTER_CUBIC)
         return colour * self.rng.uniform(0.5, 1.15)
 
 
@@ -156,7 +157,8 @@ def _hit_box(view, painter, low, high, inside=False):
     colour = np.zeros_like(points)
     for number in np.unique(face):
         u, v = points[..., _ACROSS[number // 2]], points[..., _DOWN[number // 2]]
-        colour = np.where((face == number)[..., None], painter.paint(u, v, np.median(distance)), colour)
+        here = face == number
+        colour = np.where(here[..., None], painter.paint(u, v, np.quantile(distance[here], 0.2)), colour)
     return colour, alpha, 1 / distance
 
 

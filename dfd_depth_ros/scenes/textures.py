@@ -89,7 +89,7 @@ def writing(rng: np.random.Generator) -> np.ndarray:
 
 def noise(rng: np.random.Generator) -> np.ndarray:
     """1/f^a noise, in one colour direction or in three."""
-    field = _noise(rng, rng.uniform(0.6, 2.2))
+    field = _noise(rng, rng.uniform(0.6, 1.6))
     if rng.random() < 0.6:
         field = field[..., :1] * rng.uniform(0.3, 1, 3)
     return (0.5 + 0.2 * field + rng.normal(0, 0.1, 3)).astype(np.float32)

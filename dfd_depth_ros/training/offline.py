@@ -29,11 +29,11 @@ class TrainConfig:
 
     architecture: str = 'dfd_small'
     steps: int = 8000
-    pairs: int = 3
-    fresh: int = 2
-    size: int = 192
+    pairs: int = 6
+    fresh: int = 3
+    size: int = 128
     replay: int = 1500
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup: int = 300
     ema: float = 0.998
