@@ -56,6 +56,8 @@ def spin(*nodes, until):
 def test_topics_share_stamps_and_show_the_rendered_loop(ros):
     node, listener = simulator(listeners=1), Listener()
     spin(node, listener, until=lambda: min(map(len, listener.heard.values())) >= 4)
+    for participant in (node, listener):
+        participant.destroy_node()
     stamps = [[to_nanoseconds(m.header.stamp) for m in messages[:4]] for messages in listener.heard.values()]
     assert stamps[0] == stamps[1] == stamps[2] == stamps[3] == sorted(set(stamps[0]))
     assert all(m.header.frame_id == 'camera_optical_frame' for messages in listener.heard.values() for m in messages)
