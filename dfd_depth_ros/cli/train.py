@@ -15,7 +15,9 @@ def main(argv=None) -> int:
     """Exit code 0 on success, 2 where the configuration is wrong."""
     parser = argparse.ArgumentParser(prog='train', description=__doc__)
     parser.add_argument('--config', type=Path, help='YAML with values of TrainConfig')
-    parser.add_argument('--out', type=Path, default=Path('runs/dfd_small'), help='folder of the run; a run there goes on')
+    parser.add_argument(
+        '--out', type=Path, default=Path('runs/dfd_small'), help='folder of the run; a run there goes on'
+    )
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
     parser.add_argument('--steps', type=int, help='overrides the configuration')
     parser.add_argument('--json', type=Path, help='write the record of the best weights here')
