@@ -1,6 +1,7 @@
 """Suites of `benchmark`: what they count is what happened, and every JSON says where."""
 
 import json
+import struct
 from functools import partial
 
 import numpy as np
@@ -64,9 +65,11 @@ def test_command_names_what_is_missing(tmp_path, capsys, monkeypatch):
 
 
 def test_arrivals_of_an_interval():
-    arrivals = node.Arrivals(lambda data: int.from_bytes(data, 'little'))
+    arrivals = node.Arrivals()
     for stamp in (5, 10, 15, 20):
-        arrivals.write('/image_raw', 'sensor_msgs/msg/Image', bytes([stamp]), stamp + 1)
+        arrivals.write(
+            '/image_raw', 'sensor_msgs/msg/Image', struct.pack('<4sII', b'\x00\x01\x00\x00', 0, stamp), stamp + 1
+        )
     times = arrivals.between('image_raw', 10, 20)
     np.testing.assert_array_equal(times.stamp_ns, [10, 15])
     np.testing.assert_array_equal(times.receive_ns, [11, 16])
@@ -96,7 +99,7 @@ class PlayedGraph:
 
 @pytest.mark.parametrize(('rate_hz', 'loss'), [(5.0, 0.0), (20.0, 0.5)])
 def test_a_trial_counts_what_was_dropped(rate_hz, loss, monkeypatch):
-    arrivals = node.Arrivals(int)
+    arrivals = node.Arrivals()
     graph = PlayedGraph(arrivals, served_hz=10.0)
     monkeypatch.setattr(node.time, 'time_ns', lambda: graph.now)
     trial = node._trial(graph, arrivals, rate_hz, 4.0)

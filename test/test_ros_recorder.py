@@ -17,11 +17,11 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.ros import graph, player
 from dfd_depth_ros.ros.messages import to_camera_info, to_header, to_image, to_lens_message
-from dfd_depth_ros.ros.player import Player, moved, stamp_ns
+from dfd_depth_ros.ros.player import Player, moved
 from dfd_depth_ros.ros.processes import graph_environment
 from dfd_depth_ros.ros.qos import reliable
 from dfd_depth_ros.ros.recorder import Recorder
-from dfd_depth_ros.scenes.bags import BagWriter, Recording, read_bag
+from dfd_depth_ros.scenes.bags import BagWriter, Recording, read_bag, stamp_ns
 from dfd_depth_ros.scenes.frame import Intrinsics
 
 LENS = Lens.focused_at(2.0, focal_length_m=0.05, f_number=2.0, pixel_pitch_m=4e-5)

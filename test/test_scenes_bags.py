@@ -8,7 +8,7 @@ import pytest
 
 from dfd_depth_ros.optics.lens import Lens, LensError
 from dfd_depth_ros.scenes.bags import CAMERA_INFO, COMPRESSED, IMAGE, JOINT_STATE, BagError, BagWriter, read_bag
-from dfd_depth_ros.scenes.recordings import Recording, typestore
+from dfd_depth_ros.scenes.recordings import Recording, deserialize, typestore
 
 STEP = 100_000_000  # ns between frames
 LENS = {'focus_dioptre': 0.5, 'focal_length_m': 0.05, 'f_number': 1.4}
@@ -361,3 +361,16 @@ def test_the_writer_closes_after_an_exception_and_refuses_to_overwrite(tmp_path)
         pytest.raises(BagError, match="type 'my_msgs/msg/Odd' of /odd is not"),
     ):
         writer.write('/odd', 'my_msgs/msg/Odd', b'', 0)
+
+
+def test_bytes_behind_a_message_are_ignored_and_too_few_are_named():
+    joint_state = typestore().types['sensor_msgs/msg/JointState']
+    stamp = typestore().types['builtin_interfaces/msg/Time'](3, 4)
+    header = typestore().types['std_msgs/msg/Header'](stamp, 'lens')
+    empty = np.zeros(0)
+    message = joint_state(header, ['f_number'], np.array([2.8]), empty, empty)
+    data = bytes(typestore().serialize_cdr(message, 'sensor_msgs/msg/JointState'))
+    assert deserialize(data + bytes(50), 'sensor_msgs/msg/JointState').position.tolist() == [2.8]
+    for cut in (data[:20], b'', b'\x00\x07' + data[2:]):
+        with pytest.raises(BagError, match='a sensor_msgs/msg/JointState message cannot be read: '):
+            deserialize(cut, 'sensor_msgs/msg/JointState')

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from dfd_depth_ros.evaluation.scoring import latency_ms
 from dfd_depth_ros.evaluation.timing import recorded_timing
-from dfd_depth_ros.scenes.bags import Times
+from dfd_depth_ros.scenes.bags import Times, stamp_ns
 
 IMAGE, DEPTH = 'image_raw', 'depth/image_rect'
 SLOWEST_HZ, FASTEST_HZ, HALVINGS = 0.5, 60.0, 6
@@ -21,13 +21,12 @@ SETTLE_S, DRAIN_S = 1.0, 2.0
 class Arrivals:
     """A writer for `Recorder` that keeps when messages were sent and came, not what they said."""
 
-    def __init__(self, stamp_ns):
-        self._stamp_ns = stamp_ns
+    def __init__(self):
         self._pairs = defaultdict(list)
 
     def write(self, topic: str, msgtype: str, data: bytes, receive_ns: int) -> None:
         """Keep stamp and receive time."""
-        self._pairs[topic].append((self._stamp_ns(data), receive_ns))
+        self._pairs[topic].append((stamp_ns(data), receive_ns))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -46,10 +45,9 @@ def run(weights: str, size: tuple[int, int] = (640, 480), seconds: float = 5.0) 
     receipt of the bare image in a third process, and all `trials`.
     """
     from dfd_depth_ros.ros.graph import Graph
-    from dfd_depth_ros.ros.player import stamp_ns
     from dfd_depth_ros.ros.recorder import TOPICS
 
-    arrivals, topics = Arrivals(stamp_ns), {topic: TOPICS[topic] for topic in (IMAGE, DEPTH)}
+    arrivals, topics = Arrivals(), {topic: TOPICS[topic] for topic in (IMAGE, DEPTH)}
     simulator = {'loop_frames': 2, 'rate_hz': SLOWEST_HZ, 'width': size[0], 'height': size[1]}
     with tempfile.TemporaryDirectory() as logs, Graph(arrivals, Path(logs), topics) as graph:
         graph.start('camera_simulator', simulator)

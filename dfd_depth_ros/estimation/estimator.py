@@ -45,7 +45,7 @@ class DepthEstimator:
         """Depth of one frame. image: (H, W, 3) uint8 RGB as the camera delivered it. stamp: seconds, used by the
         temporal filter to notice pauses. Raises ImageError for anything but such a picture."""
         _check(image)
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        pixels = torch.tensor(image, device=self.device)
         batch = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last).float() / 255
         state = torch.tensor([[lens.gain, lens.focus_dioptre]], dtype=torch.float32, device=self.device)
         prediction = self.model(batch, state)

@@ -49,7 +49,7 @@ def load_weights(path: Path) -> tuple[DfdModel, dict, str]:
         model.load_state_dict(state, strict=True)
         record = json.loads(metadata.get('record', '{}'))
     except (SafetensorError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = ' '.join(str(error).split())[:300]
         raise WeightsError(f'weights {path} do not fit {metadata["architecture"]}: {reason}') from None
     broken = [name for name, value in state.items() if not value.isfinite().all()]
     if broken:

@@ -8,7 +8,7 @@ import rclpy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from dfd_depth_ros.ros.qos import reliable
-from dfd_depth_ros.scenes.bags import BagFrames, Recording
+from dfd_depth_ros.scenes.bags import BagFrames, Recording, stamp_ns
 
 IMAGE_TOPICS = {'raw': ('image_raw', Image), 'compressed': ('image_raw/compressed', CompressedImage)}
 TOPICS = {
@@ -65,18 +65,7 @@ class Player:
         self._context.try_shutdown()
 
 
-def stamp_ns(data: bytes) -> int:
-    """Stamp, in nanoseconds, of a serialised message whose first field is a header: int32 seconds and uint32
-    nanoseconds after the four bytes that say how the message is serialised."""
-    seconds, nanoseconds = struct.unpack_from(_layout(data), data, 4)
-    return seconds * 1_000_000_000 + nanoseconds
-
-
 def moved(data: bytes, offset_ns: int) -> bytes:
     """The same message with its stamp moved."""
     stamp = divmod(stamp_ns(data) + offset_ns, 1_000_000_000)
-    return data[:4] + struct.pack(_layout(data), *stamp) + data[12:]
-
-
-def _layout(data):
-    return '<iI' if data[1] & 1 else '>iI'
+    return data[:4] + struct.pack('<iI' if data[1] & 1 else '>iI', *stamp) + data[12:]

@@ -9,21 +9,17 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from dfd_depth_ros.paths import share_directory
-
-LARGE_IMAGES_PROFILE = 'config/fastdds_large_images.xml'
-OLD_NAMES = ('humble', 'iron', 'jazzy')  # distributions of ROS 2 in which Fast DDS was called Fast RTPS
+from dfd_depth_ros.ros.dds import large_image_profile
 
 
 def graph_environment(domain: int | None = None) -> dict[str, str]:
     """Environment of an isolated graph: a domain (random between 1 and 101 unless given), discovery on this machine
     only, and the Fast DDS profile that carries large images. An RMW or a profile that the user chose stays."""
     root = str(Path(__file__).resolve().parents[2])
-    vendor = 'FASTRTPS' if os.environ.get('ROS_DISTRO') in OLD_NAMES else 'FASTDDS'
     python_path = os.pathsep.join(filter(None, (root, os.environ.get('PYTHONPATH'))))
     return {
         'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp',
-        f'{vendor}_DEFAULT_PROFILES_FILE': str(share_directory() / LARGE_IMAGES_PROFILE),
+        **large_image_profile(),
         **os.environ,
         'PYTHONPATH': python_path,
         'PYTHONUNBUFFERED': '1',

@@ -1,5 +1,6 @@
 """One node as the whole of a process: from its ROS arguments to the signal that ends it."""
 
+import signal
 from collections.abc import Callable
 
 import rclpy
@@ -20,6 +21,7 @@ def run_node(make: Callable, name: str, arguments: list[str]) -> None:
     except ExternalShutdownException:
         pass
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleaning up
         if node:
             node.destroy_node()
         rclpy.try_shutdown()

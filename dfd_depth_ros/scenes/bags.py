@@ -12,14 +12,13 @@ from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
-from rosbags.serde import SerdeError
 
 from dfd_depth_ros.optics.lens import Lens, LensError
 from dfd_depth_ros.scenes.encodings import EncodingError, decode_compressed, decode_depth, decode_image
 from dfd_depth_ros.scenes.frame import Frame, Intrinsics
-from dfd_depth_ros.scenes.recordings import BagError, BagWriter, Recording, typestore
+from dfd_depth_ros.scenes.recordings import BagError, BagWriter, Recording, deserialize
 
-__all__ = ['BagError', 'BagFrames', 'BagWriter', 'Recording', 'Times', 'read_bag']
+__all__ = ['BagError', 'BagFrames', 'BagWriter', 'Recording', 'Times', 'read_bag', 'stamp_ns']
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
@@ -84,7 +83,7 @@ class BagFrames:
         truths, waiting, read = {}, deque(), 0
         wanted = {self.topics[role] for role in ('image', 'truth') if role in self.topics}
         for message in self._recording.messages(wanted):
-            stamp = _stamp_ns(message.data)
+            stamp = stamp_ns(message.data)
             if message.topic == self.topics['image']:
                 if stamp in self._usable:
                     waiting.append((stamp, message.data))
@@ -105,7 +104,7 @@ class BagFrames:
         try:
             image = self._image(data)
             depth = None if truth is None else _pixels(truth, decode_depth)
-        except (EncodingError, SerdeError, struct.error, IndexError, ValueError) as error:
+        except (EncodingError, struct.error, IndexError, ValueError) as error:
             self._note(f'{where}: {error}')
             return
         if depth is not None and depth.shape != image.shape[:2]:
@@ -125,7 +124,7 @@ class BagFrames:
     def _image(self, data: bytes) -> np.ndarray:
         if not self._is_compressed:
             return _pixels(data, decode_image)
-        message = typestore().deserialize_cdr(data, COMPRESSED)
+        message = deserialize(data, COMPRESSED)
         return decode_compressed(message.data, message.format)
 
     def _intrinsics(self, stamp: int, image: np.ndarray, where: str) -> Intrinsics | None:
@@ -133,7 +132,7 @@ class BagFrames:
         if not self._calibrations:
             return None
         first = next(iter(self._calibrations.values()))
-        info = typestore().deserialize_cdr(self._calibrations.get(stamp, first), CAMERA_INFO)
+        info = deserialize(self._calibrations.get(stamp, first), CAMERA_INFO)
         if info.k[0] == 0:
             return None
         if info.width and (info.height, info.width) != image.shape[:2]:
@@ -189,7 +188,7 @@ def _scan(recording: Recording):
         if message.msgtype not in known or len(message.data) < 12:
             continue
         types[message.topic] = message.msgtype
-        stamp = _stamp_ns(message.data)
+        stamp = stamp_ns(message.data)
         times[message.topic].append((stamp, message.receive_ns))
         if message.msgtype in (CAMERA_INFO, JOINT_STATE):
             states[message.topic][stamp] = message.data
@@ -234,7 +233,7 @@ def _lens_table(states: Mapping[int, bytes], topic: str | None):
     """Lens states in order: stamps (N,) and name -> (N,) values, focus in dioptres."""
     rows = []
     for stamp, data in sorted(states.items()):
-        message = typestore().deserialize_cdr(data, JOINT_STATE)
+        message = deserialize(data, JOINT_STATE)
         if len(message.name) != len(message.position):
             raise BagError(f'{topic} has {len(message.name)} names for {len(message.position)} positions')
         row = dict(zip(message.name, map(float, message.position), strict=True))
@@ -249,14 +248,15 @@ def _lens_table(states: Mapping[int, bytes], topic: str | None):
 
 
 def _pixels(data: bytes, decode) -> np.ndarray:
-    message = typestore().deserialize_cdr(data, IMAGE)
+    message = deserialize(data, IMAGE)
     return decode(
         message.data, message.height, message.width, message.encoding, message.step, bool(message.is_bigendian)
     )
 
 
-def _stamp_ns(data: bytes) -> int:
-    """Header stamp of a serialised message: 4 bytes of encapsulation (the second tells endianness), sec, nanosec."""
+def stamp_ns(data: bytes) -> int:
+    """Stamp, in nanoseconds, of a serialised message whose first field is a header: int32 seconds and uint32
+    nanoseconds after the four bytes that say how the message is serialised."""
     seconds, nanoseconds = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
     return seconds * 1_000_000_000 + nanoseconds
 

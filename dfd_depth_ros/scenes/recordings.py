@@ -5,6 +5,7 @@ Formats: rosbag2 folders (sqlite3 or MCAP storage), bare .db3 and .mcap. Writing
 """
 
 import sqlite3
+import struct
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from functools import cache
@@ -16,6 +17,7 @@ from mcap.exceptions import McapError
 from mcap.records import Channel, Footer, Message, Schema
 from mcap.stream_reader import StreamReader
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_typestore
 
 METADATA = 'metadata.yaml'
@@ -146,6 +148,17 @@ class BagWriter:
 def typestore():
     """The message definitions of ROS 2 Kilted; those that we read are the same in every distribution since Humble."""
     return get_typestore(Stores.ROS2_KILTED)
+
+
+def deserialize(data: bytes, msgtype: str):
+    """The message of CDR bytes. What follows it is ignored: writers that reuse a buffer, as rclpy's serialize_message
+    does, leave more behind it than the three bytes of padding that rosbags allows. Raises BagError."""
+    definition = typestore().get_msgdef(msgtype)
+    try:
+        read = {0: definition.deserialize_cdr_be, 1: definition.deserialize_cdr_le}[int.from_bytes(data[:2], 'big')]
+        return read(data[4:], 0, definition.cls, typestore())[0]
+    except (KeyError, IndexError, struct.error, ValueError, SerdeError) as error:
+        raise BagError(f'a {msgtype} message cannot be read: {error}') from None
 
 
 def _mcap_messages(file: Path, topics) -> Iterator[RawMessage]:
