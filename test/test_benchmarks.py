@@ -17,6 +17,11 @@ from dfd_depth_ros.optics.lens import Lens
 LENS = Lens.focused_at(2.0, focal_length_m=0.05, f_number=1.4, pixel_pitch_m=5e-5)
 
 
+def stamped(stamp_ns):
+    """The first bytes of a serialised message with this stamp."""
+    return struct.pack('<4siI', b'\x00\x01\x00\x00', *divmod(stamp_ns, 1_000_000_000))
+
+
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp('weights') / 'untrained.safetensors'
@@ -67,9 +72,7 @@ def test_command_names_what_is_missing(tmp_path, capsys, monkeypatch):
 def test_arrivals_of_an_interval():
     arrivals = node.Arrivals()
     for stamp in (5, 10, 15, 20):
-        arrivals.write(
-            '/image_raw', 'sensor_msgs/msg/Image', struct.pack('<4sII', b'\x00\x01\x00\x00', 0, stamp), stamp + 1
-        )
+        arrivals.write('/image_raw', 'sensor_msgs/msg/Image', stamped(stamp), stamp + 1)
     times = arrivals.between('image_raw', 10, 20)
     np.testing.assert_array_equal(times.stamp_ns, [10, 15])
     np.testing.assert_array_equal(times.receive_ns, [11, 16])
@@ -90,10 +93,10 @@ class PlayedGraph:
     def rest(self, seconds):
         end, period, free = self.now + int(seconds * 1e9), int(1e9 / self.rate_hz), self.now
         for stamp in range(self.now, end, period):
-            self.arrivals.write('/image_raw', '', stamp, stamp + 1_000_000)
+            self.arrivals.write('/image_raw', '', stamped(stamp), stamp + 1_000_000)
             if stamp >= free:
                 free = stamp + int(1e9 / self.served_hz)
-                self.arrivals.write('/depth/image_rect', '', stamp, free)
+                self.arrivals.write('/depth/image_rect', '', stamped(stamp), free)
         self.now = end
 
 
