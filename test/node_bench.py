@@ -134,6 +134,11 @@ class Bench:
         """The counts since connect."""
         return {name: count - self.before[name] for name, count in self.node.monitor.counts().items()}
 
+    def settled(self):
+        """The counts since connect, once nothing is in work: depth arrives before the node has counted it."""
+        wait(lambda: not self.since()['pending'], 'the end of the work')
+        return self.since()
+
     def depth(self, seconds):
         """The depth image with that stamp, awaited."""
         stamp = messages.to_stamp(round((START + seconds) * 1e9))

