@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from dfd_depth_ros.cli.train import main
 from dfd_depth_ros.networks.defocus import Defocus
 from dfd_depth_ros.networks.model import DfdModel, Prediction
 from dfd_depth_ros.networks.weights import load_weights
+from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.scenes import procedural
 from dfd_depth_ros.training import losses
 from dfd_depth_ros.training.data import Batch, Pairs, Replay, expose
@@ -141,6 +143,23 @@ def test_training_runs_stops_resumes_and_writes_weights(tmp_path):
         train(replace(config, seed=9), tmp_path)
 
 
+def test_training_can_start_from_weights(tmp_path):
+    config = TrainConfig(**TINY | {'steps': 2})
+    train(config, tmp_path / 'first')
+    start = str(tmp_path / 'first' / 'best.safetensors')
+    train(replace(config, start=start, learning_rate=1e-9), tmp_path / 'second')
+    first, second = (load_weights(tmp_path / n / 'best.safetensors')[0] for n in ('first', 'second'))
+    for name, value in first.named_parameters():
+        torch.testing.assert_close(second.get_parameter(name), value, atol=1e-5, rtol=1e-4)
+    with pytest.raises(ValueError, match='none.safetensors cannot be read'):
+        train(replace(config, start=str(tmp_path / 'none.safetensors')), tmp_path / 'third')
+
+
+def test_the_shipped_settings_are_settings():
+    for path in sorted(resolve_path('config/train').glob('*.yaml')):
+        TrainConfig(**yaml.safe_load(path.read_text()))
+
+
 def test_a_seed_names_a_run(tmp_path):
     config = TrainConfig(**TINY | {'steps': 2})
     for name in 'ab':
@@ -170,7 +189,7 @@ def test_training_learns(tmp_path):
     'text, message',
     [
         ('size: 50', 'train: crop size 50 is not a multiple of 32'),
-        ('fresh: 9', 'train: fresh is 9; it must lie between 1 and pairs = 3'),
+        ('fresh: 9', 'train: fresh is 9; it must lie between 1 and pairs = 6'),
         ('colour: red', 'has unknown settings: colour'),
     ],
 )

@@ -48,5 +48,6 @@ class DefocusNet(nn.Module):
         spread = image.std((1, 2, 3), keepdim=True)
         fine = self.stem(pixel_unshuffle((image - mean) / (spread + 0.05), 2))
         features = self.body(torch.cat([self.down(fine), blur_cues(image)], 1))
-        magnitude, log_sigma, far_logit = self.head(features).split(1, 1)
-        return Defocus(softplus(magnitude), log_sigma.clamp(-5, 4), far_logit, features, fine)
+        level, log_sigma, far_logit = self.head(features).split(1, 1)
+        level = softplus(level)  # log(1 + |CoC|): the cues are logarithms, and blur is told apart by ratios
+        return Defocus(level.expm1(), level + log_sigma.clamp(-5, 2), far_logit, features, fine)

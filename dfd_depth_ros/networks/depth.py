@@ -25,13 +25,15 @@ class DepthNet(nn.Module):
         self.narrow = conv(widths[0], fine, kernel=1)
         self.join = conv(2 * fine, fine)
         self.head = nn.Conv2d(fine, 3, 3, padding=1)
+        nn.init.zeros_(self.head.weight)  # begin with what DefocusNet reads
 
     def forward(self, defocus: Defocus, lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         body = self.body(self.enter(torch.cat([defocus.features, _in_lens_units(defocus, lens)], 1)))
         fine = self.join(torch.cat([upsample(self.narrow(body), 2), defocus.fine], 1))
         change, log_sigma, far_logit = self.head(fine).split(1, 1)
-        first = upsample(defocus.magnitude * torch.tanh(defocus.far_logit / 2), 2)
-        return first + change, log_sigma.clamp(-5, 4), upsample(defocus.far_logit, 2) + far_logit
+        magnitude, logit = upsample(defocus.magnitude, 2), upsample(defocus.far_logit, 2)
+        coc = magnitude * torch.tanh(logit / 2) + change * (1 + magnitude)
+        return coc, torch.log1p(coc.abs()) + log_sigma.clamp(-5, 2), logit + far_logit
 
 
 def _in_lens_units(defocus: Defocus, lens: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
     kinds, weights = zip(*_KINDS.items(), strict=True)
     texture = kinds[rng.choice(len(kinds), p=np.array(weights) / sum(weights))](rng)
     if rng.random() < 0.25:
-        texture = texture + _noise(rng, rng.uniform(0.6, 1.6)) * rng.uniform(0.02, 0.15)
+        texture = texture + _noise(rng, rng.uniform(0.2, 1.2)) * rng.uniform(0.02, 0.15)
     contrast = rng.uniform(0.25, 1.1) if rng.random() < 0.8 else rng.uniform(0.03, 0.25)
     mean = texture.mean((0, 1))
     tint = rng.uniform(0.75, 1.25, 3) * rng.uniform(0.5, 1.3)
@@ -31,13 +31,15 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
 
 
 def photograph(rng: np.random.Generator) -> np.ndarray:
-    """A window of one of the photographs that scikit-image ships."""
+    """A window of one of the photographs that scikit-image ships, a little reduced and never enlarged, which would
+    blur it; small ones are repeated in mirror image."""
     image = _photograph(PHOTOGRAPHS[rng.integers(len(PHOTOGRAPHS))])
-    height, width = image.shape[:2]
-    side = int(rng.uniform(0.5, 1.0) * min(height, width))
-    y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    window = cv2.resize(image[y : y + side, x : x + side], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-    return window[:, :: rng.choice([-1, 1])]
+    scale = rng.uniform(0.5, 0.9)
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    wanting = [max(0, SIZE - side) for side in image.shape[:2]]
+    image = np.pad(image, [(0, wanting[0]), (0, wanting[1]), (0, 0)], mode='symmetric')
+    y, x = (rng.integers(side - SIZE + 1) for side in image.shape[:2])
+    return image[y : y + SIZE, x : x + SIZE][:, :: rng.choice([-1, 1])]
 
 
 def dead_leaves(rng: np.random.Generator) -> np.ndarray:
@@ -53,7 +55,7 @@ def dead_leaves(rng: np.random.Generator) -> np.ndarray:
 
 
 def pattern(rng: np.random.Generator) -> np.ndarray:
-    """Stripes, checks, grids or grain, bent a little."""
+    """Stripes, checks or grids with hard edges, bent a little."""
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     bend = _noise(rng, 2.5)[..., 0] * rng.uniform(0, 60)
     angle = rng.uniform(0, np.pi)
@@ -62,8 +64,7 @@ def pattern(rng: np.random.Generator) -> np.ndarray:
     period = 2 ** rng.uniform(2, 6)
     waves = [np.sin(2 * np.pi * along / period), np.sin(2 * np.pi * across / (period * rng.uniform(0.5, 4)))]
     mix = [waves[0], waves[0] * waves[1], np.maximum(*waves)][rng.integers(3)]
-    if rng.random() < 0.6:
-        mix = np.clip(mix * rng.uniform(3, 30) - rng.uniform(-2, 2), -1, 1)
+    mix = np.clip((mix - rng.uniform(-0.5, 0.5)) * period, -1, 1)  # an edge is about half a texel wide
     dark, light = _palette(rng)[:2]
     return (dark + (light - dark) * (mix[..., None] + 1) / 2).astype(np.float32)
 
@@ -89,7 +90,7 @@ def writing(rng: np.random.Generator) -> np.ndarray:
 
 def noise(rng: np.random.Generator) -> np.ndarray:
     """1/f^a noise, in one colour direction or in three."""
-    field = _noise(rng, rng.uniform(0.6, 1.6))
+    field = _noise(rng, rng.uniform(0.2, 1.2))
     if rng.random() < 0.6:
         field = field[..., :1] * rng.uniform(0.3, 1, 3)
     return (0.5 + 0.2 * field + rng.normal(0, 0.1, 3)).astype(np.float32)
@@ -102,7 +103,7 @@ def wall(rng: np.random.Generator) -> np.ndarray:
     return (np.clip(rng.uniform(0.3, 0.95) + rng.normal(0, 0.06, 3), 0, 1) + slow + fine).astype(np.float32)
 
 
-_KINDS = {photograph: 5, dead_leaves: 5, pattern: 2, writing: 2, noise: 2, wall: 7}
+_KINDS = {photograph: 6, dead_leaves: 6, pattern: 2, writing: 3, noise: 1, wall: 6}
 
 
 @lru_cache

@@ -17,9 +17,9 @@ def laplace_nll(error: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
 
 def blur_loss(prediction: Prediction, coc: torch.Tensor) -> torch.Tensor:
     """|CoC| as DefocusNet alone reads it, at a quarter of the resolution."""
-    target = _quarter(coc).abs()
-    error = prediction.defocus.magnitude - target
-    return laplace_nll(error, prediction.defocus.log_sigma.exp()) + 0.3 * (error.abs() / (1 + 0.2 * target)).mean()
+    target, read = _quarter(coc).abs(), prediction.defocus.magnitude
+    nll = laplace_nll((read - target).detach(), prediction.defocus.log_sigma.exp())
+    return (target.log1p() - read.log1p()).abs().mean() + 0.2 * nll
 
 
 def side_loss(logit: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
@@ -29,9 +29,11 @@ def side_loss(logit: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
 
 
 def coc_loss(prediction: Prediction, coc: torch.Tensor) -> torch.Tensor:
-    """Signed CoC with its sigma, and the absolute error, softer where blur is large."""
-    error = prediction.coc - coc
-    return laplace_nll(error, prediction.sigma) + 0.3 * (error.abs() / (1 + 0.2 * coc.abs())).mean()
+    """Signed CoC, as ratios where blur is large and as differences near focus, and its sigma. The error is detached in
+    the likelihood: else a network that is unsure of large blur would stop learning it (Seitzer et al., "On the
+    Pitfalls of Heteroscedastic Uncertainty Estimation", ICLR 2022)."""
+    nll = laplace_nll((prediction.coc - coc).detach(), prediction.sigma)
+    return (_symlog(prediction.coc) - _symlog(coc)).abs().mean() + 0.2 * nll
 
 
 def log_depth_loss(prediction: Prediction, batch: Batch) -> torch.Tensor:
@@ -57,6 +59,10 @@ def total(prediction: Prediction, batch: Batch) -> dict[str, torch.Tensor]:
         'log_depth': log_depth_loss(prediction, batch),
         'siamese': 0.1 * siamese_loss(prediction, batch),
     }
+
+
+def _symlog(x):
+    return x.sign() * x.abs().log1p()
 
 
 def _quarter(coc):

@@ -15,7 +15,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dfd_depth_ros.networks.model import DfdModel
-from dfd_depth_ros.networks.weights import save_weights
+from dfd_depth_ros.networks.weights import load_weights, save_weights
+from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.training.data import Batch, Pairs, Replay, expose
 from dfd_depth_ros.training.losses import total
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
@@ -25,9 +26,10 @@ from dfd_depth_ros.training.validation import calibrate_sigma, validate
 class TrainConfig:
     """One training run. steps: optimiser steps. pairs: scenes a step. fresh: of these, new ones (the rest are replayed
     with a new sensor). size: crop in pixels, a multiple of 32. replay: pairs remembered. validation_pairs: held out,
-    another seed. Raises ValueError where a value cannot work."""
+    another seed. start: weights file to start from; empty: at random. Raises ValueError where a value cannot work."""
 
     architecture: str = 'dfd_small'
+    start: str = ''
     steps: int = 8000
     pairs: int = 6
     fresh: int = 3
@@ -57,7 +59,8 @@ class Run:
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device):
         torch.manual_seed(config.seed)
         self.config, self.folder, self.device = config, folder, device
-        self.model = DfdModel(config.architecture).to(device, memory_format=torch.channels_last)
+        model = load_weights(resolve_path(config.start))[0] if config.start else DfdModel(config.architecture)
+        self.model = model.to(device, memory_format=torch.channels_last)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
