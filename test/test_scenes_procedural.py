@@ -70,6 +70,9 @@ def test_lenses_suit_the_scene(scenes):
         other = random_lens(rng, scene, lens.focal_length_m)
         assert other.focal_length_m == lens.focal_length_m and other.pixel_pitch_m == lens.pixel_pitch_m
     assert 0.55 < np.mean(behind) < 0.95
+    nearest = max(scenes, key=lambda scene: float(scene.inverse_depth.max()))
+    for _ in range(50):
+        assert random_lens(rng, nearest, 0.4).focus_distance_m >= 0.8  # a long lens cannot focus on its own front
 
 
 @pytest.mark.parametrize('kind', [random_texture, photograph, dead_leaves, pattern, writing, noise, wall])

@@ -73,6 +73,7 @@ def random_lens(rng: np.random.Generator, scene: Scene, focal_length_m: float | 
     near, far = np.quantile(scene.inverse_depth[::4, ::4], (0.995, 0.02)).tolist()
     share = rng.beta(1.0, 4.0) if rng.random() < 0.85 else rng.uniform(-0.4, 1.3)
     focus = max(near - share * (near - far), 0.0)
+    focus = min(focus, 0.5 / focal_length_m) if focal_length_m else focus  # no nearer than two focal lengths
     gain = 2 ** rng.uniform(1, 4.5) / max(abs(near - focus), abs(far - focus), 0.05)
     aperture = gain / scene.fx
     focal = focal_length_m or min(aperture * 2 ** rng.uniform(0.3, 4), 0.3 / max(focus, 0.1))
