@@ -26,7 +26,7 @@ TOPICS = {
     '/diagnostics': DiagnosticArray,
 }
 QUEUE = 200  # messages of one topic that may wait to be written
-QUIET_S = 0.3  # a graph that was silent for this long has nothing more on its way
+QUIET_S, QUIET_WAITS = 0.15, 3  # a graph that was silent so often for so long has nothing more on its way
 PATIENCE_S = 5.0  # a graph that never falls silent is left after this
 
 
@@ -40,7 +40,6 @@ class Recorder:
     def __init__(self, writer, topics: dict = TOPICS):
         self.counts = Counter()
         self._writer = writer
-        self._last = time.monotonic()
         self._context = rclpy.Context()
         rclpy.init(args=[], context=self._context)
         self.node = rclpy.create_node('recorder', context=self._context)
@@ -56,7 +55,6 @@ class Recorder:
         kind = f'{message.__module__.split(".")[0]}/msg/{message.__name__}'
 
         def write(data: bytes, info):
-            self._last = time.monotonic()
             self._writer.write(name, kind, data, info['received_timestamp'])
             self.counts[topic] += 1
 
@@ -67,12 +65,17 @@ class Recorder:
             self._executor.spin()
 
     def stop(self):
-        """Write what is still arriving, wait until nothing has come for a moment, and close the writer."""
-        start = self._last = time.monotonic()
-        while time.monotonic() - self._last < QUIET_S and time.monotonic() - start < PATIENCE_S:
-            time.sleep(QUIET_S / 10)
+        """Write what is still arriving, until nothing has come for a moment of listening, and close the writer."""
         self._executor.shutdown()
         self._thread.join()
+        rest = SingleThreadedExecutor(context=self._context)
+        rest.add_node(self.node)
+        end, silent = time.monotonic() + PATIENCE_S, 0
+        while silent < QUIET_WAITS and time.monotonic() < end:
+            before = self.counts.total()
+            rest.spin_once(timeout_sec=QUIET_S)
+            silent = silent + 1 if self.counts.total() == before else 0
+        rest.shutdown()
         self.node.destroy_node()
         self._context.try_shutdown()
         self._writer.close()
