@@ -81,9 +81,6 @@ def _power_table(exponent: float) -> np.ndarray:
     return (j0(2 * np.pi * x[:, None] * r[None]) @ weight) / weight.sum()
 
 
-FAMILIES: dict[str, OTF] = {'disc': disc, 'gaussian': gaussian}
-
-
 def frequencies(height: int, width: int, device=None, dtype=torch.float32) -> torch.Tensor:
     """|frequency| in cycles per pixel on the grid of `torch.fft.rfft2`, (height, width // 2 + 1)."""
     fy = torch.fft.fftfreq(height, device=device, dtype=dtype)
