@@ -48,15 +48,12 @@ class DepthEstimator:
         pixels = torch.tensor(image, device=self.device)
         batch = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last).float() / 255
         state = torch.tensor([[lens.gain, lens.focus_dioptre]], dtype=torch.float32, device=self.device)
-        prediction = self.model(batch, state)
-        coc = _on_side(prediction.coc[0, 0], lens.side)
-        sigma = torch.hypot(prediction.sigma[0, 0] / lens.gain, coc.new_tensor(lens.focus_dioptre_sigma))
-        inverse, sigma = _in_front_of_infinity(lens.inverse_depth(coc), sigma)
+        prediction = self.model(batch, state, lens.side)
+        inverse = lens.inverse_depth(prediction.coc[0, 0]).clamp(min=NEVER_BEYOND)
+        sigma = torch.hypot(prediction.sigma[0, 0] / lens.gain, inverse.new_tensor(lens.focus_dioptre_sigma))
         inverse, sigma, self._state = self._filter(inverse, sigma, self._past(lens, stamp))
         depth = 1 / inverse
-        far = {'behind': 1.0, 'front': 0.0}.get(lens.side)
-        probability = prediction.far_logit[0, 0].sigmoid() if far is None else torch.full_like(coc, far)
-        arrays = (depth, depth**2 * sigma, lens.coc(inverse), probability)
+        arrays = (depth, depth**2 * sigma, lens.coc(inverse), prediction.far[0, 0])
         return Estimate(*(array.float().cpu().numpy() for array in arrays), _notes(prediction.defocus.magnitude))
 
     def _past(self, lens, stamp):
@@ -91,19 +88,6 @@ def _check(image):
         raise ImageError(f'the picture must be (H, W, 3) uint8 RGB, not {kind}')
     if 0 in image.shape:
         raise ImageError(f'the picture is empty: {image.shape[1]} x {image.shape[0]} pixels')
-
-
-def _on_side(coc, side):
-    return {'behind': coc.abs, 'front': lambda: -coc.abs(), 'both': lambda: coc}[side]()
-
-
-def _in_front_of_infinity(inverse, sigma):
-    """Mean and deviation of a normal inverse depth given that it is positive: nothing lies behind infinity. Far from
-    zero this changes nothing; near it a noisy measurement becomes 'far, and not sure' instead of a negative depth."""
-    z = inverse / sigma
-    hazard = torch.exp(-0.5 * z**2 - torch.special.log_ndtr(z)) / (2 * torch.pi) ** 0.5
-    shrink = (1 - hazard * (z + hazard)).clamp(min=0.01)
-    return (inverse + sigma * hazard).clamp(min=NEVER_BEYOND), sigma * shrink.sqrt()
 
 
 def _notes(magnitude):

@@ -27,7 +27,7 @@ class Residual(nn.Module):
 
 class UNet(nn.Module):
     """A U-shaped body (Ronneberger et al., MICCAI 2015): (B, widths[0], H, W) in and out, H and W multiples of
-    2^(len(widths) - 1). `blocks` residual pairs at each level on the way down, one on the way up."""
+    2^(len(widths) - 1). `blocks` residual pairs at each level on the way down, one convolution on the way up."""
 
     def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]):
         super().__init__()
@@ -37,7 +37,7 @@ class UNet(nn.Module):
         )
         self.down = nn.ModuleList(conv(upper, lower, stride=2) for upper, lower in pairs)
         self.up = nn.ModuleList(conv(lower, upper, kernel=1) for upper, lower in pairs)
-        self.merge = nn.ModuleList(Residual(upper) for upper, _ in pairs)
+        self.merge = nn.ModuleList(conv(upper, upper) for upper, _ in pairs)
 
     def forward(self, x):
         kept = []

@@ -1,53 +1,73 @@
-"""What classical depth from defocus looks at, handed to the network as its first features.
+"""What classical depth from defocus looks at, handed to the network as ready features: local power spectra.
 
-Blur takes fine detail away first, so the ratio of energies in neighbouring octave bands tells it, whatever the
-contrast; at a lone edge the ratio of its height to its steepest slope is its width. In logarithms ratios become
-differences, which one convolution can form. A network without these maps learns them, but far more slowly.
+Blur multiplies the spectrum of a picture by the transfer function of the lens, so in logarithms it is a difference
+between frequencies, whatever the contrast, and one convolution can form it. Each 8 x 8 block is taken apart by the
+discrete cosine transform, on the picture itself (each colour, since colour fringes tell the side of focus), on its half
+and on its quarter, where a wide blur leaves something to read. A network without these maps learns them, but far more
+slowly.
 
-Source: Pentland, "A New Sense for Depth of Field", PAMI 1987 (bands); Zhuo and Sim, "Defocus map estimation from a
-single image", Pattern Recognition 2011 (edges).
+Source: Pentland, "A New Sense for Depth of Field", PAMI 1987 (spectral ratios); Ahmed, Natarajan and Rao, "Discrete
+Cosine Transform", IEEE Trans. Computers 1974.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-BANDS = 4
-CHANNELS = 2 * BANDS + 4
-FLOOR = 0.002  # half a grey level: what quantisation leaves
-
-
-def blur_cues(image: torch.Tensor) -> torch.Tensor:
-    """Logarithms of local energies and heights, at a quarter of the resolution.
-
-    image: (B, 3, H, W) gamma-encoded in 0..1, H and W multiples of 8. Returns (B, CHANNELS, H/4, W/4): mean magnitude
-    of each octave band near the pixel and around it (36 pixels), then the largest magnitude of the two finest bands
-    within 12 pixels and the height of the signal within 12 and 28 pixels.
-    """
-    grey = image.mean(1, keepdim=True)
-    bands = _bands(grey)
-    near = torch.cat([_at_quarter(band, level) for level, band in enumerate(bands)], 1)
-    around = F.avg_pool2d(near, 9, 1, 4, count_include_pad=False)
-    peaks = torch.cat([F.max_pool2d(bands[0], 4), F.max_pool2d(bands[1], 2)], 1)
-    high, low = F.max_pool2d(grey, 4), -F.max_pool2d(-grey, 4)
-    heights = [_widest(high, size) + _widest(-low, size) for size in (3, 7)]
-    return torch.log(torch.cat([near, around, _widest(peaks, 3), *heights], 1) + FLOOR) / 2 + 2
+BLOCK = 8
+FLOOR = 1e-6  # energy that quantisation to 8 bits leaves in a coefficient
 
 
-def _bands(grey):
-    """Magnitudes of BANDS octave bands, each at its own resolution."""
-    bands = []
-    for _ in range(BANDS):
-        smooth = F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode='replicate'), 3, 1)
-        bands.append((grey - smooth).abs())
-        grey = F.avg_pool2d(grey, 2)
-    return bands
+class LocalSpectrum(nn.Module):
+    """(B, 3, H, W) gamma-encoded picture in 0..1, H and W multiples of 8, to (B, `channels`, H/8, W/8): log energies of
+    rings of frequency in three directions, of a block itself and of the mean over its neighbours."""
+
+    def __init__(self):
+        super().__init__()
+        filters, groups = _filters(), _groups()
+        self.register_buffer('filters', filters, persistent=False)
+        self.register_buffer('groups', groups, persistent=False)
+        self.channels = 2 * 5 * len(groups)  # three colours, half and quarter size
+
+    @torch.no_grad()
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        half = F.avg_pool2d(image.mean(1, keepdim=True), 2)
+        with torch.autocast(image.device.type, enabled=False):  # halves of precision would drown the finest detail
+            scales = [self._energy(image, 8), self._energy(half, 4), self._energy(F.avg_pool2d(half, 2), 2)]
+        energy = torch.cat(scales, 1)
+        around = F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)
+        return torch.log(torch.cat([energy, around], 1) + FLOOR) / 4 + 1.5
+
+    def _energy(self, channels, stride):
+        """Blocks around the centres of cells `stride` pixels wide."""
+        batch, count = channels.shape[:2]
+        margin = (BLOCK - stride) // 2
+        each = F.pad(channels.flatten(0, 1)[:, None], (margin,) * 4, mode='replicate')
+        energy = F.conv2d(F.conv2d(each, self.filters, stride=stride).square(), self.groups)
+        return energy.unflatten(0, (batch, count)).flatten(1, 2)
 
 
-def _at_quarter(band, level):
-    if level < 2:
-        return F.avg_pool2d(band, 4 >> level)
-    return F.interpolate(band, scale_factor=2 ** (level - 2), mode='bilinear') if level > 2 else band
+def _frequencies():
+    """Vertical and horizontal frequency of each coefficient but the mean, (63,) each."""
+    row, column = torch.meshgrid(torch.arange(BLOCK), torch.arange(BLOCK), indexing='ij')
+    return row.flatten()[1:].float(), column.flatten()[1:].float()
 
 
-def _widest(x, size):
-    return F.max_pool2d(x, size, 1, size // 2)
+def _filters():
+    """(63, 1, 8, 8) orthonormal basis functions of the two-dimensional DCT-II without the mean."""
+    frequency, place = torch.arange(BLOCK)[:, None], torch.arange(BLOCK)[None]
+    waves = torch.cos(math.pi * (place + 0.5) * frequency / BLOCK) * (2 / BLOCK) ** 0.5
+    waves[0] /= 2**0.5
+    return torch.einsum('ai,bj->abij', waves, waves).reshape(BLOCK**2, 1, BLOCK, BLOCK)[1:]
+
+
+def _groups():
+    """(G, 63, 1, 1) means over coefficients of about one frequency and one direction of three."""
+    row, column = _frequencies()
+    ring = torch.hypot(row, column).round().clamp(max=BLOCK) - 1
+    third = (torch.atan2(row, column) / (math.pi / 2) * 2.999).floor()
+    number = (3 * ring + third).long()
+    member = torch.stack([(number == group).float() for group in number.unique()])
+    return (member / member.sum(1, keepdim=True))[..., None, None]

@@ -9,45 +9,55 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.functional import pixel_unshuffle, softplus
+from torch.nn.functional import pixel_unshuffle
 
-from dfd_depth_ros.networks.blocks import UNet, conv
-from dfd_depth_ros.networks.cues import CHANNELS, blur_cues
+from dfd_depth_ros.networks import posterior
+from dfd_depth_ros.networks.blocks import Residual, conv, upsample
+from dfd_depth_ros.networks.cues import LocalSpectrum
 
 
 @dataclass(frozen=True)
 class Defocus:
     """What one picture says about blur, at a quarter of its resolution.
 
-    magnitude: |CoC| in pixels of the picture, (B, 1, H/4, W/4). log_sigma: natural logarithm of its sigma in pixels.
-    far_logit: above zero behind focus. features: (B, C, H/4, W/4). fine: features at half resolution.
+    logits: of signed CoC, (B, BINS, H/4, W/4). magnitude: |CoC| in pixels of the picture, (B, 1, H/4, W/4). log_sigma:
+    natural logarithm of its sigma in pixels. far_logit: above zero behind focus. features: (B, C, H/4, W/4).
     """
 
+    logits: torch.Tensor
     magnitude: torch.Tensor
     log_sigma: torch.Tensor
     far_logit: torch.Tensor
     features: torch.Tensor
-    fine: torch.Tensor
 
 
 class DefocusNet(nn.Module):
-    """(B, 3, H, W) gamma-encoded picture in 0..1, H and W multiples of 16, to `Defocus`.
+    """(B, 3, H, W) gamma-encoded picture in 0..1, H and W multiples of 8, to `Defocus`.
 
-    fine: channels at half resolution. widths, blocks: of the body at 1/4, 1/8 and 1/16.
+    fine, quarter, eighth: channels at 1/2, 1/4 and 1/8 of the resolution. blocks: residual pairs at 1/8, where learned
+    features meet the local spectrum.
     """
 
-    def __init__(self, fine: int = 16, widths=(48, 80, 128), blocks=(1, 2, 2)):
+    def __init__(self, fine: int, quarter: int, eighth: int, blocks: int):
         super().__init__()
-        self.stem = nn.Sequential(conv(12, fine), conv(fine, fine))
-        self.down = conv(fine, widths[0] - CHANNELS, stride=2)
-        self.body = UNet(tuple(widths), tuple(blocks))
-        self.head = nn.Conv2d(widths[0], 3, 1)
+        self.stem = nn.Sequential(conv(12, fine), conv(fine, fine), conv(fine, quarter, stride=2), Residual(quarter))
+        self.down = conv(quarter, eighth, stride=2)
+        self.spectrum = LocalSpectrum()
+        self.mix = conv(self.spectrum.channels, eighth, kernel=1)
+        self.meet = conv(2 * eighth, eighth, kernel=1)
+        self.body = nn.Sequential(*(Residual(eighth) for _ in range(blocks)))
+        self.up = conv(eighth, quarter, kernel=1)
+        self.join = conv(quarter, quarter)
+        self.head = nn.Conv2d(quarter, posterior.BINS, 1)
 
     def forward(self, image: torch.Tensor) -> Defocus:
         mean = image.mean((1, 2, 3), keepdim=True)
-        spread = image.std((1, 2, 3), keepdim=True)
-        fine = self.stem(pixel_unshuffle((image - mean) / (spread + 0.05), 2))
-        features = self.body(torch.cat([self.down(fine), blur_cues(image)], 1))
-        level, log_sigma, far_logit = self.head(features).split(1, 1)
-        level = softplus(level)  # log(1 + |CoC|): the cues are logarithms, and blur is told apart by ratios
-        return Defocus(level.expm1(), level + log_sigma.clamp(-5, 2), far_logit, features, fine)
+        contrast = image.std((1, 2, 3), keepdim=True)
+        detail = self.stem(pixel_unshuffle((image - mean) / (contrast + 0.05), 2))
+        blur = self.meet(torch.cat([self.down(detail), self.mix(self.spectrum(image))], 1))
+        features = self.join(detail + upsample(self.up(self.body(blur)), 2))
+        logits = self.head(features).float()
+        probability = logits.softmax(1)
+        magnitude, relative = posterior.magnitude(probability)
+        far = posterior.far_share(probability)
+        return Defocus(logits, magnitude, (relative * (1 + magnitude)).log(), torch.logit(far, 1e-3), features)

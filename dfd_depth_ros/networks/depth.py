@@ -1,8 +1,9 @@
-"""DepthNet: from blur, picture features and the lens to signed CoC, which is inverse depth in the lens' own units.
+"""DepthNet: from blur, picture features and the lens to a distribution of signed CoC, which is inverse depth in the
+lens' own units.
 
 Inverse depth is 1/s - c / K, so relative to the focus distance only one number of the lens matters: c_inf = K / s, the
-CoC of a point at infinity (s / d = 1 - c / c_inf). DepthNet sees both hypotheses, near and far, in that unit, and fills
-in what blur cannot tell from context. One set of weights therefore serves every camera.
+CoC of a point at infinity (s / d = 1 - c / c_inf). DepthNet sees both hypotheses, near and far, in that unit, and adds
+to the evidence of DefocusNet what the surroundings tell. One set of weights therefore serves every camera.
 """
 
 import torch
@@ -10,30 +11,38 @@ from torch import nn
 
 from dfd_depth_ros.networks.blocks import UNet, conv, upsample
 from dfd_depth_ros.networks.defocus import Defocus
+from dfd_depth_ros.networks.posterior import BINS
 
 LENS_CHANNELS = 8
+CELL = 4  # pixels on a side of a cell of the distribution
+NEIGHBOURS = 9
 
 
 class DepthNet(nn.Module):
-    """`Defocus` and lens (B, 2: gain in pixel * metre, focus in dioptres) to signed CoC, log sigma and far logit,
-    (B, 1, H/2, W/2) each, CoC in pixels of the picture. H and W of the picture are multiples of 32."""
+    """`Defocus` and lens (B, 2: gain in pixel * metre, focus in dioptres) to logits of signed CoC (B, BINS, H/4, W/4)
+    and, for each pixel of a cell, logits of the cells around it that it belongs to (B, 9, 16, H/4, W/4; Teed and Deng,
+    "RAFT", ECCV 2020). H and W of the picture are multiples of 32.
 
-    def __init__(self, features: int = 48, fine: int = 16, widths=(48, 64, 96, 128), blocks=(1, 1, 1, 2)):
+    features: channels of `Defocus.features`. widths, blocks: of the body at 1/8, 1/16 and 1/32.
+    """
+
+    def __init__(self, features: int, widths: tuple[int, ...], blocks: tuple[int, ...]):
         super().__init__()
-        self.enter = conv(features + LENS_CHANNELS, widths[0])
+        self.enter = conv(features + LENS_CHANNELS, widths[0], stride=2)
         self.body = UNet(tuple(widths), tuple(blocks))
-        self.narrow = conv(widths[0], fine, kernel=1)
-        self.join = conv(2 * fine, fine)
-        self.head = nn.Conv2d(fine, 3, 3, padding=1)
+        self.narrow = conv(widths[0], features, kernel=1)
+        self.join = conv(features, features)
+        self.head = nn.Conv2d(features, BINS, 1)
+        self.belong = nn.Conv2d(features, NEIGHBOURS * CELL**2, 1)
         nn.init.zeros_(self.head.weight)  # begin with what DefocusNet reads
+        nn.init.zeros_(self.head.bias)
 
-    def forward(self, defocus: Defocus, lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        body = self.body(self.enter(torch.cat([defocus.features, _in_lens_units(defocus, lens)], 1)))
-        fine = self.join(torch.cat([upsample(self.narrow(body), 2), defocus.fine], 1))
-        change, log_sigma, far_logit = self.head(fine).split(1, 1)
-        magnitude, logit = upsample(defocus.magnitude, 2), upsample(defocus.far_logit, 2)
-        coc = magnitude * torch.tanh(logit / 2) + change * (1 + magnitude)
-        return coc, torch.log1p(coc.abs()) + log_sigma.clamp(-5, 2), logit + far_logit
+    def forward(self, defocus: Defocus, lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        units = _in_lens_units(defocus, lens).to(defocus.features.dtype)
+        body = self.body(self.enter(torch.cat([defocus.features, units], 1)))
+        joined = self.join(upsample(self.narrow(body), 2) + defocus.features)
+        belong = self.belong(joined).float().unflatten(1, (NEIGHBOURS, CELL**2))
+        return defocus.logits + self.head(joined).float(), belong
 
 
 def _in_lens_units(defocus: Defocus, lens: torch.Tensor) -> torch.Tensor:

@@ -4,29 +4,43 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.functional import pad
+from torch.nn.functional import pad, pixel_shuffle, unfold
 
-from dfd_depth_ros.networks.blocks import fuse, upsample
+from dfd_depth_ros.networks import posterior
+from dfd_depth_ros.networks.blocks import fuse
 from dfd_depth_ros.networks.defocus import Defocus, DefocusNet
-from dfd_depth_ros.networks.depth import DepthNet
+from dfd_depth_ros.networks.depth import CELL, NEIGHBOURS, DepthNet
 
 STRIDE = 32
 
 ARCHITECTURES = {
     'dfd_small': {
-        'defocus': {'fine': 16, 'widths': (48, 80, 128), 'blocks': (1, 2, 2)},
-        'depth': {'widths': (32, 64, 96, 128), 'blocks': (1, 1, 1, 2)},
+        'defocus': {'fine': 16, 'quarter': 40, 'eighth': 96, 'blocks': 2},
+        'depth': {'widths': (64, 112, 160), 'blocks': (1, 1, 2)},
     },
 }
 
 
 @dataclass(frozen=True)
+class Distribution:
+    """What the networks say, in cells of 4 x 4 pixels. logits: of signed CoC, (B, BINS, H/4, W/4), what is impossible
+    ruled out (`networks.posterior`). belong: (B, 9, 16, H/4, W/4), see `to_pixels`. at_infinity: (B,) CoC in pixels of
+    a point at infinity. defocus: what DefocusNet alone read."""
+
+    logits: torch.Tensor
+    belong: torch.Tensor
+    at_infinity: torch.Tensor
+    defocus: Defocus
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """(B, 1, H, W) each: coc signed pixels; sigma of it in pixels; far_logit; defocus: what DefocusNet alone read."""
+    """(B, 1, H, W) each: coc signed pixels; sigma of it in pixels; far: probability of lying behind focus.
+    defocus: what DefocusNet alone read."""
 
     coc: torch.Tensor
     sigma: torch.Tensor
-    far_logit: torch.Tensor
+    far: torch.Tensor
     defocus: Defocus
 
 
@@ -34,8 +48,8 @@ class DfdModel(nn.Module):
     """DefocusNet and DepthNet of a named architecture.
 
     image: (B, 3, H, W) gamma-encoded RGB in 0..1, any size. lens: (B, 2) gain K in pixel * metre and focus in dioptres.
-    sigma_scale: calibration of sigma found after training, carried with the weights.
-    Raises ValueError for an unknown architecture.
+    side: which side of focus is possible, 'both', 'behind' or 'front'. sigma_scale: calibration of sigma found after
+    training, carried with the weights. Raises ValueError for an unknown architecture.
     """
 
     def __init__(self, architecture: str = 'dfd_small'):
@@ -45,18 +59,40 @@ class DfdModel(nn.Module):
         shape = ARCHITECTURES[architecture]
         self.architecture = architecture
         self.defocus_net = DefocusNet(**shape['defocus'])
-        self.depth_net = DepthNet(
-            features=shape['defocus']['widths'][0], fine=shape['defocus']['fine'], **shape['depth']
-        )
+        self.depth_net = DepthNet(features=shape['defocus']['quarter'], **shape['depth'])
         self.register_buffer('sigma_scale', torch.ones(()))
 
-    def forward(self, image: torch.Tensor, lens: torch.Tensor) -> Prediction:
+    def forward(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both') -> Prediction:
+        return self.read(self.distribution(image, lens, side), image.shape[-2:])
+
+    def distribution(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both') -> Distribution:
+        """What the networks say about each cell; sides that are no multiple of 32 are padded."""
         height, width = image.shape[-2:]
-        padded = pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode='replicate')
-        defocus = self.defocus_net(padded)
-        coc, log_sigma, far_logit = (upsample(x, 2)[..., :height, :width] for x in self.depth_net(defocus, lens))
-        return Prediction(coc, log_sigma.exp() * self.sigma_scale, far_logit, defocus)
+        defocus = self.defocus_net(pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode='replicate'))
+        logits, belong = self.depth_net(defocus, lens)
+        at_infinity = lens[:, 0] * lens[:, 1]
+        logits = posterior.masked(logits, posterior.possible(at_infinity, side))
+        return Distribution(logits, belong, at_infinity, defocus)
+
+    def read(self, found: Distribution, size: tuple[int, int]) -> Prediction:
+        """One CoC with its sigma and side for each of (H, W) pixels."""
+        probability = found.logits.softmax(1)
+        coc = posterior.best_depth(probability, found.at_infinity)
+        square = coc**2 + posterior.spread(probability) ** 2
+        cells = torch.cat([coc, square, posterior.far_share(probability)], 1)
+        coc, square, far = to_pixels(cells, found.belong, size).split(1, 1)
+        sigma = (square - coc**2).clamp(min=1e-4).sqrt() * self.sigma_scale
+        return Prediction(coc, sigma, far, found.defocus)
 
     def for_inference(self) -> 'DfdModel':
         """Fold normalisation into convolutions, in place; the model no longer trains."""
         return fuse(self.eval().requires_grad_(False)).to(memory_format=torch.channels_last)
+
+
+def to_pixels(cells: torch.Tensor, belong: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Each pixel is a mixture of the nine cells around it. cells: (B, C, H/4, W/4). belong: logits of the mixture,
+    (B, 9, 16, H/4, W/4). Returns the (B, C, *size) pixels at the upper left."""
+    batch, channels, height, width = cells.shape
+    around = unfold(pad(cells, (1, 1, 1, 1), mode='replicate'), 3).view(batch, channels, NEIGHBOURS, 1, height, width)
+    mixed = (around * belong.softmax(1)[:, None]).sum(2)
+    return pixel_shuffle(mixed.flatten(1, 2), CELL)[..., : size[0], : size[1]]

@@ -18,13 +18,16 @@ from dfd_depth_ros.optics.tone import to_srgb
 class Sensor:
     """A camera behind the lens. The default is a perfect one.
 
-    base_blur_px: sigma of the blur that is there at perfect focus. exposure: gain on linear light.
+    base_blur_px: sigma of the blur that is there at perfect focus. motion_px, motion_angle: length in pixels and
+    direction in radians of the straight path that the picture took during exposure. exposure: gain on linear light.
     shot_noise, read_noise: variance = shot * light + read^2, light in 0..1. bayer: sample and demosaic a mosaic.
     contrast: 0 = plain sRGB curve, 1 = smoothstep on top. sharpening: strength of an unsharp mask of
     `sharpening_px` sigma. jpeg_quality: 1..100, 0 = no JPEG.
     """
 
     base_blur_px: float = 0.0
+    motion_px: float = 0.0
+    motion_angle: float = 0.0
     exposure: float = 1.0
     shot_noise: float = 0.0
     read_noise: float = 0.0
@@ -36,7 +39,8 @@ class Sensor:
 
     def expose(self, light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """light: (H, W, 3) float32 linear, 0..1 with highlights above. Returns (H, W, 3) uint8 as a driver would."""
-        light = np.clip(_gaussian(light.astype(np.float32), self.base_blur_px) * self.exposure, 0, 1)
+        light = _moved(_gaussian(light.astype(np.float32), self.base_blur_px), self.motion_px, self.motion_angle)
+        light = np.clip(light * self.exposure, 0, 1)
         light = self._through_mosaic(light, rng) if self.bayer else self._noisy(light, rng)
         encoded = to_srgb(torch.from_numpy(np.clip(light, 0, 1))).numpy()
         encoded += self.contrast * (encoded * encoded * (3 - 2 * encoded) - encoded)
@@ -63,22 +67,39 @@ _RGGB = {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 2}
 
 
 def random_sensor(rng: np.random.Generator) -> Sensor:
-    """A camera drawn from those that people use: from a clean reduced DSLR picture to a noisy webcam."""
+    """A camera drawn from those that people use: mostly a good one, now and then a noisy webcam, a shaken hand."""
+    poor = rng.beta(1, 2.5)
     return Sensor(
-        base_blur_px=rng.uniform(0.1, 0.6),
-        exposure=2 ** rng.uniform(-0.8, 0.8),
-        shot_noise=10 ** rng.uniform(-5, -2.8),
-        read_noise=10 ** rng.uniform(-4, -2.5),
+        base_blur_px=rng.uniform(0.1, 0.4 + 0.4 * poor),
+        motion_px=rng.uniform(1, 8) if rng.random() < 0.06 else 0.0,
+        motion_angle=rng.uniform(0, np.pi),
+        exposure=2 ** rng.uniform(-1, 1.3),
+        shot_noise=10 ** (rng.uniform(-6, -4.5) + 2.2 * poor),
+        read_noise=10 ** (rng.uniform(-4.2, -3.4) + 1.2 * poor),
         bayer=rng.random() < 0.4,
         contrast=rng.uniform(0, 0.8),
-        sharpening=rng.uniform(0, 1.2) if rng.random() < 0.6 else 0.0,
-        sharpening_px=rng.uniform(0.6, 1.6),
-        jpeg_quality=int(rng.integers(65, 99)) if rng.random() < 0.7 else 0,
+        sharpening=rng.uniform(0, 1.0) if rng.random() < 0.5 else 0.0,
+        sharpening_px=rng.uniform(0.6, 1.4),
+        jpeg_quality=int(98 - rng.uniform(0, 10 + 25 * poor)) if rng.random() < 0.7 else 0,
     )
 
 
 def _gaussian(image, sigma):
     return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.05 else image
+
+
+def _moved(image, length, angle):
+    """Mean along a straight path, sampled twice a pixel."""
+    if length <= 0:
+        return image
+    steps = np.linspace(-length / 2, length / 2, int(np.ceil(2 * length)) + 1)
+    side = 2 * int(np.ceil(length / 2)) + 3
+    kernel = np.zeros((side, side), np.float32)
+    for x, y in zip(steps * np.cos(angle) + side // 2, steps * np.sin(angle) + side // 2, strict=True):
+        column, row = int(x), int(y)
+        right, down = x - column, y - row
+        kernel[row : row + 2, column : column + 2] += np.outer((1 - down, down), (1 - right, right))
+    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
 
 
 def _through_jpeg(picture, quality):

@@ -103,7 +103,7 @@ def wall(rng: np.random.Generator) -> np.ndarray:
     return (np.clip(rng.uniform(0.3, 0.95) + rng.normal(0, 0.06, 3), 0, 1) + slow + fine).astype(np.float32)
 
 
-_KINDS = {photograph: 6, dead_leaves: 6, pattern: 2, writing: 3, noise: 1, wall: 6}
+_KINDS = {photograph: 6, dead_leaves: 6, pattern: 2, writing: 3, noise: 1, wall: 9}
 
 
 @lru_cache

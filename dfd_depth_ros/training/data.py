@@ -3,11 +3,14 @@
 A pair is named by (seed, index) alone, so workers, resumes and machines agree on it.
 """
 
+import itertools
+import sys
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from dfd_depth_ros.optics.formation import form_surfaces
 from dfd_depth_ros.optics.psf import power
@@ -75,17 +78,27 @@ def expose(pairs: list, rng: np.random.Generator) -> Batch:
     return Batch(torch.stack(images), torch.stack(cocs), torch.cat(lenses))
 
 
-class Replay:
-    """Scenes cost more than steps on a small machine: mix new pairs with remembered ones, which get a new sensor."""
+class Batches(IterableDataset):
+    """Batches without end from step `first` on, made in the processes of a DataLoader (batch_size=None).
 
-    def __init__(self, capacity: int, rng: np.random.Generator):
-        self.capacity, self.rng, self.kept = capacity, rng, []
+    Scenes cost more than steps: of the `count` pairs of a batch `fresh` are new, and the others come from a memory of
+    the last `capacity`. All get a new sensor.
+    """
 
-    def draw(self, fresh: list, count: int) -> list:
-        """`count` pairs: the fresh ones and, for the rest, remembered ones at random."""
-        self.kept = (self.kept + fresh)[-self.capacity :]
-        again = self.rng.integers(len(self.kept), size=max(0, count - len(fresh)))
-        return fresh[:count] + [self.kept[i] for i in again]
+    def __init__(self, size: int, seed: int, count: int, fresh: int, capacity: int, first: int = 0):
+        self.size, self.seed, self.count, self.fresh = size, seed, count, fresh
+        self.capacity, self.first = capacity, first
+
+    def __iter__(self):
+        worker = get_worker_info()
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        pairs, kept = Pairs(self.size, self.seed, sys.maxsize), deque(maxlen=max(1, self.capacity // workers))
+        for step in itertools.count(self.first + number, workers):
+            rng = np.random.default_rng([self.seed, 4, step])
+            new = [pairs[step * self.fresh + i] for i in range(self.fresh)]
+            kept.extend(new)
+            again = rng.integers(len(kept), size=self.count - self.fresh)
+            yield expose(new + [kept[i] for i in again], rng)
 
 
 def _crop(image):

@@ -1,5 +1,6 @@
 """Offline training on made-up scenes: the loop, its checkpoints and its logs."""
 
+import itertools
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.weights import load_weights, save_weights
 from dfd_depth_ros.paths import resolve_path
-from dfd_depth_ros.training.data import Batch, Pairs, Replay, expose
+from dfd_depth_ros.training.data import Batch, Batches, Pairs, expose
 from dfd_depth_ros.training.losses import total
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
 
@@ -50,6 +51,11 @@ class TrainConfig:
             raise ValueError(f'crop size {self.size} is not a multiple of 32')
         if not 1 <= self.fresh <= self.pairs:
             raise ValueError(f'fresh is {self.fresh}; it must lie between 1 and pairs = {self.pairs}')
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether mixed precision pays: a CUDA device, or a processor with matrix instructions (AMX)."""
+    return device.type == 'cuda' or torch.cpu._is_amx_tile_supported()
 
 
 class Run:
@@ -103,13 +109,10 @@ def train(config: TrainConfig, folder: Path, device: str = 'cpu') -> dict:
         run.resume()
     held_out = _held_out(config)
     log = SummaryWriter(folder / 'tensorboard')
-    data = _loader(config, run.step)
-    rng = np.random.default_rng([config.seed, 4, run.step])
-    replay = Replay(config.replay, rng)
     started = time.monotonic() - run.seconds
     with tqdm(total=config.steps, initial=run.step, unit='step', mininterval=5) as progress:
-        for fresh in data:
-            terms = _step(run, expose(replay.draw(fresh, config.pairs), rng).to(run.device))
+        for batch in itertools.islice(_loader(config, run.step), config.steps - run.step):
+            terms = _step(run, batch.to(run.device))
             run.seconds = time.monotonic() - started
             progress.update()
             progress.set_postfix({name: f'{value:.2f}' for name, value in terms.items()}, refresh=False)
@@ -126,7 +129,9 @@ def train(config: TrainConfig, folder: Path, device: str = 'cpu') -> dict:
 def _step(run: Run, batch: Batch) -> dict[str, float]:
     run.model.train()
     image = batch.image.contiguous(memory_format=torch.channels_last)
-    terms = total(run.model(image, batch.lens), batch)
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=has_bfloat16(run.device)):
+        found = run.model.distribution(image, batch.lens)
+    terms = total(found, batch)
     loss = sum(terms.values())
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -156,9 +161,8 @@ def _check(run: Run, held_out: list[Batch], log: SummaryWriter):
 
 
 def _loader(config: TrainConfig, step: int) -> DataLoader:
-    remaining = (config.steps - step) * config.fresh
-    data = Pairs(config.size, config.seed, remaining, first=step * config.fresh)
-    return DataLoader(data, config.fresh, num_workers=config.workers, collate_fn=list, worker_init_fn=_one_thread)
+    data = Batches(config.size, config.seed, config.pairs, config.fresh, config.replay, first=step)
+    return DataLoader(data, batch_size=None, num_workers=config.workers, worker_init_fn=_one_thread)
 
 
 def _one_thread(_):

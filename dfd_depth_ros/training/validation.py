@@ -16,7 +16,7 @@ def validate(model: DfdModel, batches: list[Batch], device='cpu') -> dict[str, f
         prediction = model(batch.image, batch.lens)
         error = (prediction.coc - batch.coc).abs()
         known = batch.coc.abs() > 0.5
-        sides = ((prediction.far_logit > 0) == (batch.coc > 0))[known].float()
+        sides = ((prediction.far > 0.5) == (batch.coc > 0))[known].float()
         blur = prediction.defocus.magnitude - batch.coc[..., 1::4, 1::4].abs()
         numbers = {
             'coc_mae': error.mean(),

@@ -1,0 +1,100 @@
+"""A distribution over signed CoC for each pixel: what both networks give, and how it is read.
+
+One number with one sigma cannot say "3 px behind focus or 3 px in front of it", which is what a symmetric blur tells.
+So the networks give the logits of BINS classes of signed CoC. The classes are even in log(1 + |CoC|): fine near focus
+and coarse where blur is large and one more pixel changes the picture less. Point estimate, sigma and probability of the
+far side are all read from that one distribution, and what is known beforehand (nothing lies behind infinity; the scene
+lies on one side of focus) is a mask over its classes.
+
+Between the centres of two classes the cumulative distribution is taken as linear, so that a CoC split over its two
+neighbouring classes (`cross_entropy`) is found again exactly (`quantile`).
+
+Source: regression by classification as in Fu et al., "Deep Ordinal Regression Network", CVPR 2018.
+"""
+
+import torch
+from torch.nn.functional import log_softmax
+
+BINS, MAX_COC = 64, 32.0  # classes, and the |CoC| in pixels of the outermost ones
+_REACH = float(torch.tensor(MAX_COC).log1p())
+_STEP = 2 * _REACH / (BINS - 1)
+_SAMPLES = ((0, 1), (1, 3), (2, 0), (3, 2))  # of the 4 x 4 pixels of a cell: one in each row and column
+_NEVER = -1e4  # logit of what cannot be
+
+
+def symlog(coc: torch.Tensor) -> torch.Tensor:
+    """Signed logarithm sign(c) log(1 + |c|)."""
+    return coc.sign() * coc.abs().log1p()
+
+
+def symexp(level: torch.Tensor) -> torch.Tensor:
+    """Inverse of `symlog`."""
+    return level.sign() * level.abs().expm1()
+
+
+def centres(like: torch.Tensor) -> torch.Tensor:
+    """Signed CoC in pixels of the classes, ascending, (BINS, 1, 1) of the kind of `like`."""
+    return symexp(torch.linspace(-_REACH, _REACH, BINS, device=like.device, dtype=like.dtype))[:, None, None]
+
+
+def possible(at_infinity: torch.Tensor, side: str = 'both') -> torch.Tensor:
+    """Which classes can be true. at_infinity: (B,) CoC in pixels of a point at infinity. side: `Lens.side`.
+    Returns (B, BINS, 1, 1) bool, with the class just above infinity, which shares in a CoC of nearly that."""
+    index = torch.arange(BINS, device=at_infinity.device)
+    below = index <= torch.ceil((symlog(at_infinity)[:, None] + _REACH) / _STEP).clamp(max=BINS - 1)
+    half = {'both': index >= 0, 'behind': index >= BINS // 2, 'front': index < BINS // 2}[side]
+    return (below & half)[..., None, None]
+
+
+def masked(logits: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    """Logits with what is not allowed ruled out."""
+    return torch.where(allowed, logits, logits.new_tensor(_NEVER))
+
+
+def cross_entropy(logits: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
+    """Mean negative log likelihood of the true CoC. logits: (B, BINS, H/4, W/4). coc: (B, 1, H, W) signed pixels; four
+    of the 16 pixels of a cell speak for it, each split over its two neighbouring classes. At an edge the best answer is
+    therefore a distribution with two modes."""
+    likelihood, loss = log_softmax(logits.float(), 1), 0.0
+    place = ((symlog(coc).clamp(-_REACH, _REACH) + _REACH) / _STEP).clamp(max=BINS - 1.001)
+    for row, column in _SAMPLES:
+        here = place[..., row::4, column::4]
+        lower = here.long()
+        share = here - lower
+        loss = loss - ((1 - share) * likelihood.gather(1, lower) + share * likelihood.gather(1, lower + 1)).mean()
+    return loss / len(_SAMPLES)
+
+
+def quantile(probability: torch.Tensor, *shares: float) -> list[torch.Tensor]:
+    """CoC in pixels, (B, 1, H, W) for each share, below which that share of the (B, BINS, H, W) distribution lies.
+    Differentiable in the probabilities."""
+    cumulative = probability.cumsum(1) - probability / 2
+    start, rise = cumulative[:, :-1], cumulative.diff(dim=1).clamp(min=1e-9)
+    return [symexp(((share - start) / rise).clamp(0, 1).sum(1, keepdim=True) * _STEP - _REACH) for share in shares]
+
+
+def best_depth(probability: torch.Tensor, at_infinity: torch.Tensor) -> torch.Tensor:
+    """The CoC, (B, 1, H, W), whose depth has the least expected AbsRel: the median under weights of one over depth.
+    Where near and far are both possible this leans to the near one, the safe side for a robot."""
+    inverse_depth = (at_infinity[:, None, None, None] - centres(probability)).clamp(min=1e-3)  # times the gain
+    weighted = probability * inverse_depth
+    return quantile(weighted / weighted.sum(1, keepdim=True), 0.5)[0]
+
+
+def spread(probability: torch.Tensor) -> torch.Tensor:
+    """Sigma in pixels, (B, 1, H, W): wide enough for 68 % of the distribution and, at twice the width, for 95 %."""
+    low, lower, upper, high = quantile(probability, 0.0228, 0.1587, 0.8413, 0.9772)
+    return torch.maximum((upper - lower) / 2, (high - low) / 4)
+
+
+def far_share(probability: torch.Tensor) -> torch.Tensor:
+    """Probability of lying behind the focal plane, (B, 1, H, W)."""
+    return probability[:, BINS // 2 :].sum(1, keepdim=True)
+
+
+def magnitude(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """|CoC| in pixels and the standard deviation of its log(1 + |CoC|), (B, 1, H, W) each."""
+    level = centres(probability).abs().log1p()
+    mean = (probability * level).sum(1, keepdim=True)
+    variance = (probability * (level - mean) ** 2).sum(1, keepdim=True)
+    return mean.expm1(), (variance + 1e-4).sqrt()
