@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dfd_depth_ros.networks.cues import CHANNELS, blur_cues
-from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
+from dfd_depth_ros.networks.cues import LocalSpectrum
+from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel, to_pixels
 from dfd_depth_ros.networks.weights import WeightsError, load_weights, save_weights
 from dfd_depth_ros.optics.psf import blur
 
@@ -38,9 +38,10 @@ def test_at_most_five_million_parameters(name):
 def test_any_size_gives_maps_of_that_size(model, size):
     with torch.inference_mode():
         out = model(torch.rand(2, 3, *size), LENS.expand(2, 2))
-    for value in (out.coc, out.sigma, out.far_logit):
+    for value in (out.coc, out.sigma, out.far):
         assert value.shape == (2, 1, *size) and bool(value.isfinite().all())
     assert bool((out.sigma > 0).all()) and bool((out.defocus.magnitude >= 0).all())
+    assert bool((out.far >= 0).all()) and bool((out.far <= 1).all())
 
 
 def test_the_lens_matters_to_depth_and_not_to_blur(model):
@@ -66,9 +67,28 @@ def test_folding_normalisation_changes_nothing():
 
 def test_every_parameter_gets_a_gradient(model):
     out = model(torch.rand(2, 3, 64, 64), LENS.expand(2, 2))
-    (out.coc.sum() + out.sigma.log().sum() + out.far_logit.sum() + out.defocus.log_sigma.sum()).backward()
+    (out.coc.sum() + out.sigma.log().sum() + out.far.sum() + out.defocus.log_sigma.sum()).backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) and bool(p.grad.any()) for p in model.parameters())
     model.zero_grad(set_to_none=True)
+
+
+def test_pixels_are_mixtures_of_the_cells_around_them():
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.rand(1, 2, 3, 5, generator=generator)
+    belong = torch.randn(1, 9, 16, 3, 5, generator=generator)
+    pixels = to_pixels(cells, belong, (10, 17))
+    assert pixels.shape == (1, 2, 10, 17)
+    for row, column in ((0, 0), (5, 9), (9, 16), (7, 3)):
+        i, j = row // 4, column // 4
+        share = belong[0, :, 4 * (row % 4) + column % 4, i, j].softmax(0)
+        around = [(min(max(i + di, 0), 2), min(max(j + dj, 0), 4)) for di in (-1, 0, 1) for dj in (-1, 0, 1)]
+        expected = sum(w * cells[0, :, y, x] for w, (y, x) in zip(share, around, strict=True))
+        torch.testing.assert_close(pixels[0, :, row, column], expected)
+    only_own = torch.full_like(belong, -1e4)
+    only_own[:, 4] = 0
+    torch.testing.assert_close(
+        to_pixels(cells, only_own, (12, 20)), cells.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    )
 
 
 def test_unknown_architecture():
@@ -128,14 +148,25 @@ def test_weights_that_do_not_fit(weights, change, metadata, message):
         load_weights(weights)
 
 
-def test_cues_tell_blur_and_not_contrast():
-    """The fall of energy from a coarse band to a fine one grows with blur and ignores the contrast of the texture."""
+def test_spectrum_against_the_transform_of_scipy():
+    from scipy.fft import dctn
+
+    spectrum = LocalSpectrum()
+    block = torch.rand(8, 8, generator=torch.Generator().manual_seed(0))
+    ours = torch.nn.functional.conv2d(block[None, None], spectrum.filters).flatten()
+    torch.testing.assert_close(ours, torch.from_numpy(dctn(block.numpy(), norm='ortho').flatten()[1:]))
+    assert torch.allclose(spectrum.groups.sum(1), torch.ones(len(spectrum.groups), 1, 1))
+
+
+def test_spectrum_tells_blur_and_not_contrast():
+    """The fall of energy from a coarse ring to a fine one grows with blur and ignores the contrast of the texture."""
     noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    spectrum = LocalSpectrum()
 
     def fall(image):
-        cues = blur_cues(image)
-        assert cues.shape == (1, CHANNELS, 16, 16) and bool(cues.isfinite().all())
-        return float((cues[:, 1] - cues[:, 0]).mean())
+        cues = spectrum(image)
+        assert cues.shape == (1, spectrum.channels, 8, 8) and bool(cues.isfinite().all())
+        return float((cues[:, 0] - cues[:, len(spectrum.groups) // 2]).mean())
 
     falls = [fall(blur(noise, torch.tensor(diameter))) for diameter in (0.0, 2.0, 4.0)]
     assert falls[0] < falls[1] - 0.1 < falls[2] - 0.2

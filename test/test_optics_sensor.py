@@ -70,3 +70,24 @@ def test_a_seed_names_a_camera_and_its_noise():
     first, second = (random_sensor(np.random.default_rng(5)) for _ in range(2))
     assert first == second and first != random_sensor(np.random.default_rng(6))
     assert np.array_equal(first.expose(light, rng()), second.expose(light, rng()))
+
+
+@pytest.mark.parametrize('angle', [0.0, np.pi / 2, 0.7])
+def test_motion_spreads_light_along_its_path(angle):
+    """A point becomes a path of the given length: variance length^2 / 12 along it, about a pixel's own across it."""
+    light = flat(0.0)
+    light[32, 32] = 1.0
+    picture = Sensor(motion_px=9.0, motion_angle=angle).expose(light, rng())[..., 0]
+    weight = from_srgb(torch.from_numpy(picture / 255)).numpy()
+    y, x = np.mgrid[:64, :64] - 32
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    assert (weight * along**2).sum() / weight.sum() == pytest.approx(81 / 12, rel=0.12)
+    assert (weight * across**2).sum() / weight.sum() < 0.5
+
+
+def test_most_random_cameras_are_good_ones():
+    cameras = [random_sensor(np.random.default_rng(seed)) for seed in range(400)]
+    noise = np.array([np.sqrt(camera.shot_noise * 0.2 + camera.read_noise**2) for camera in cameras])
+    assert np.median(noise) < 0.004 and 0.01 < noise.max() < 0.1
+    assert 0.02 < np.mean([camera.motion_px > 0 for camera in cameras]) < 0.12
+    assert all(camera.jpeg_quality == 0 or 60 <= camera.jpeg_quality <= 98 for camera in cameras)

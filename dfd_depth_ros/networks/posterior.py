@@ -65,12 +65,16 @@ def cross_entropy(logits: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
     return loss / len(_SAMPLES)
 
 
-def quantile(probability: torch.Tensor, *shares: float) -> list[torch.Tensor]:
+def quantile(probability: torch.Tensor, *shares: float) -> tuple[torch.Tensor, ...]:
     """CoC in pixels, (B, 1, H, W) for each share, below which that share of the (B, BINS, H, W) distribution lies.
     Differentiable in the probabilities."""
-    cumulative = probability.cumsum(1) - probability / 2
-    start, rise = cumulative[:, :-1], cumulative.diff(dim=1).clamp(min=1e-9)
-    return [symexp(((share - start) / rise).clamp(0, 1).sum(1, keepdim=True) * _STEP - _REACH) for share in shares]
+    probability = probability.movedim(1, -1)
+    cumulative = (probability.cumsum(-1) - probability / 2).contiguous()
+    wanted = cumulative.new_tensor(shares).expand(*cumulative.shape[:-1], -1)
+    upper = torch.searchsorted(cumulative.detach(), wanted.contiguous()).clamp(1, BINS - 1)
+    below, above = cumulative.gather(-1, upper - 1), cumulative.gather(-1, upper)
+    place = upper - 1 + ((wanted - below) / (above - below).clamp(min=1e-9)).clamp(0, 1)
+    return symexp(place * _STEP - _REACH).movedim(-1, 1).split(1, 1)
 
 
 def best_depth(probability: torch.Tensor, at_infinity: torch.Tensor) -> torch.Tensor:

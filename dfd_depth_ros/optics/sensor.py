@@ -92,7 +92,8 @@ def _moved(image, length, angle):
     """Mean along a straight path, sampled twice a pixel."""
     if length <= 0:
         return image
-    steps = np.linspace(-length / 2, length / 2, int(np.ceil(2 * length)) + 1)
+    count = int(np.ceil(2 * length))
+    steps = ((np.arange(count) + 0.5) / count - 0.5) * length
     side = 2 * int(np.ceil(length / 2)) + 3
     kernel = np.zeros((side, side), np.float32)
     for x, y in zip(steps * np.cos(angle) + side // 2, steps * np.sin(angle) + side // 2, strict=True):

@@ -24,7 +24,8 @@ class View:
     fx: float
 
     @classmethod
-    def random(cls, rng, size):
+    def random(cls, rng: np.random.Generator, size: tuple[int, int]) -> 'View':
+        """A window of (H, W) pixels of a camera of 22 to 75 degrees, at the height of an eye."""
         width = int(2 ** rng.uniform(8.3, 10))
         whole = np.array([width * 3 // 4, width])
         fx = width / (2 * np.tan(np.radians(rng.uniform(22, 75)) / 2))

@@ -1,0 +1,116 @@
+"""The distribution over signed CoC: what is put in is read back."""
+
+import numpy as np
+import pytest
+import torch
+
+from dfd_depth_ros.networks.posterior import (
+    BINS,
+    MAX_COC,
+    best_depth,
+    centres,
+    cross_entropy,
+    far_share,
+    magnitude,
+    masked,
+    possible,
+    quantile,
+    spread,
+    symexp,
+    symlog,
+)
+
+FAR_AWAY = torch.tensor([40.0])  # CoC at infinity beyond all classes
+CLASSES = centres(torch.zeros(1, dtype=torch.float64)).flatten()
+LEVELS = symlog(CLASSES).numpy()
+
+
+def split(coc: float) -> torch.Tensor:
+    """Readable twin of the target of `cross_entropy`: all probability on one CoC, over its two classes."""
+    level = np.log1p(abs(coc)) * np.sign(coc)
+    probability = np.maximum(0, 1 - np.abs(LEVELS - level) / (LEVELS[1] - LEVELS[0]))
+    return torch.tensor(probability)[None, :, None, None]
+
+
+def normal(mean: float, sigma: float) -> torch.Tensor:
+    weights = torch.exp(-0.5 * ((CLASSES - mean) / sigma) ** 2) * torch.from_numpy(np.gradient(CLASSES.numpy()))
+    return (weights / weights.sum())[None, :, None, None]
+
+
+def test_classes_are_symmetric_and_fine_near_focus():
+    assert len(CLASSES) == BINS and torch.allclose(CLASSES, -CLASSES.flip(0))
+    assert float(CLASSES[-1]) == pytest.approx(MAX_COC)
+    steps = CLASSES.diff()
+    assert float(steps.min()) < 0.12 and bool((steps[BINS // 2 :].diff() > 0).all())
+    assert torch.allclose(symexp(symlog(CLASSES)), CLASSES)
+
+
+@pytest.mark.parametrize('coc', [-31.0, -4.3, -0.02, 0.0, 0.4, 2.5, 17.0])
+def test_a_certain_coc_is_read_back(coc):
+    probability = split(coc)
+    for value in (*quantile(probability, 0.5), best_depth(probability, FAR_AWAY)):
+        assert float(value) == pytest.approx(coc, abs=0.01 + 0.02 * abs(coc))
+    assert float(magnitude(probability)[0]) == pytest.approx(abs(coc), abs=0.06 + 0.01 * abs(coc))
+    if abs(coc) > 0.1:
+        assert float(far_share(probability)) == pytest.approx(float(coc > 0), abs=1e-9)
+
+
+@pytest.mark.parametrize('mean, sigma', [(3.0, 0.8), (-6.0, 1.5), (10.0, 3.0)])
+def test_sigma_of_a_normal_distribution(mean, sigma):
+    probability = normal(mean, sigma)
+    assert float(quantile(probability, 0.5)[0]) == pytest.approx(mean, abs=0.15 * sigma)
+    assert float(spread(probability)) == pytest.approx(sigma, rel=0.15)
+
+
+def test_two_modes_widen_sigma_and_the_nearer_wins_where_it_costs_less():
+    """At K = 12.7 and s = 1.65 m a CoC of 5 px is 1 m or 4.7 m: one chance in three for 1 m is enough."""
+    probability = (split(-5.0) + 2 * split(5.0)) / 3
+    at_infinity = torch.tensor([12.7 / 1.65])
+    assert float(quantile(probability, 0.5)[0]) > 4 and float(best_depth(probability, at_infinity)) < -4
+    assert float(spread(probability)) > 2 and float(far_share(probability)) == pytest.approx(2 / 3)
+    surely = (split(-5.0) + 20 * split(5.0)) / 21
+    assert float(best_depth(surely, at_infinity)) > 4
+
+
+def test_best_depth_has_the_least_expected_abs_rel():
+    generator = torch.Generator().manual_seed(0)
+    focus, gain = 0.6, 30.0
+    for _ in range(20):
+        logits = torch.randn(1, BINS, 1, 1, generator=generator, dtype=torch.float64) * 2
+        probability = masked(logits, possible(torch.tensor([focus * gain]))).softmax(1)
+        keep = (focus * gain - CLASSES) > 0.5
+        p, depth = probability.flatten()[keep].numpy(), (1 / (focus - CLASSES[keep] / gain)).numpy()
+        loss = [(p * np.abs(guess - depth) / depth).sum() for guess in depth]
+        found = CLASSES[keep].numpy()
+        best = float(best_depth(probability, torch.tensor([focus * gain], dtype=torch.float64)))
+        assert np.interp(best, found, loss) <= min(loss) + 0.02
+
+
+def test_cross_entropy_against_its_twin_and_at_an_edge():
+    """The best answer to a cell that is half of one CoC and half of another has both."""
+    coc = torch.full((1, 1, 4, 4), 2.0)
+    coc[..., 2:] = -6.0
+    logits = torch.randn(1, BINS, 1, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    target = ((split(2.0) + split(-6.0)) / 2).flatten()
+    expected = -float((target * logits.flatten().log_softmax(0)).sum())
+    assert float(cross_entropy(logits, coc)) == pytest.approx(expected, rel=1e-4)
+    best = target.clamp(min=1e-9).log()[None, :, None, None]
+    assert float(cross_entropy(best, coc)) < float(cross_entropy(split(2.0).clamp(min=1e-9).log(), coc))
+
+
+def test_what_is_impossible_gets_no_probability():
+    at_infinity = torch.tensor([5.0, 0.0])
+    logits = torch.zeros(2, BINS, 1, 1, dtype=torch.float64)
+    both = masked(logits, possible(at_infinity)).softmax(1)
+    above = CLASSES.flatten() > 5.6
+    assert float(both[0, above].sum()) < 1e-9 and float(both[0, ~above].sum()) == pytest.approx(1)
+    assert float(cross_entropy(masked(logits, possible(at_infinity))[:1], torch.full((1, 1, 4, 4), 5.0))) < 5
+    for side, far in (('behind', 1.0), ('front', 0.0)):
+        share = far_share(masked(logits, possible(at_infinity, side)).softmax(1))
+        np.testing.assert_allclose(share.flatten(), far, atol=1e-9)
+
+
+def test_quantile_gradient_by_finite_differences():
+    logits = torch.randn(1, BINS, 1, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    logits.requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda x: quantile(x.softmax(1), 0.5)[0], logits, eps=1e-6, atol=1e-4)
