@@ -11,6 +11,7 @@ Source: layered defocus after Ikoma et al., "Depth from Defocus with Learned Opt
 normalisation; thin-lens CoC from `optics.lens`.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -112,15 +113,37 @@ def form_surfaces(
 
 
 def _spread(surface, lens, spacing, otf, colour_shift):
+    """Premultiplied colour and coverage (1 or 3, H, W) of one surface, worked out only where its light can arrive."""
+    solid = surface.alpha > 0
     coc = lens.coc(surface.inverse_depth)
-    seen = coc[surface.alpha > 0] if bool((surface.alpha > 0).any()) else coc
-    planes = planes_spaced(float(seen.min()), float(seen.max()), spacing, coc.device, coc.dtype)
-    masks = tents(coc, planes) * surface.alpha
-    spectra = torch.fft.rfft2(torch.cat([surface.colour * masks[:, None], masks[:, None]], 1))
-    shift = planes.new_tensor([*colour_shift, colour_shift[1]] if any(colour_shift) else [0.0])
+    seen = coc[solid] if bool(solid.any()) else coc
+    low, high = float(seen.min()), float(seen.max())
+    reach = max(abs(low), abs(high)) + max(map(abs, colour_shift))
+    (top, bottom), (left, right) = _window(solid, math.ceil(reach) + 2)
+    colour, alpha, coc = (x[..., top:bottom, left:right] for x in (surface.colour, surface.alpha, coc))
+    planes = planes_spaced(low, high, spacing, coc.device, coc.dtype)
+    masks = tents(coc, planes) * alpha
+    spectra = torch.fft.rfft2(torch.cat([colour * masks[:, None], masks[:, None]], 1))
+    shift = planes.new_tensor(colour_shift if any(colour_shift) else [0.0])
     transfer = _transfer(planes[:, None] + shift, coc, otf)
+    if any(colour_shift):
+        transfer = transfer[:, [0, 1, 2, 1]]  # coverage spreads as green does
     spread = torch.fft.irfft2((spectra * transfer).sum(0), s=coc.shape[-2:])
+    height, width = surface.alpha.shape
+    spread = F.pad(spread, (left, width - right, top, height - bottom))
     return spread[:3], spread[3:]
+
+
+def _window(solid, reach):
+    """Rows and columns, (first, end) each, that hold a surface and `reach` pixels around it, of sizes FFTs like."""
+    window = []
+    for dim, length in enumerate(solid.shape):
+        found = solid.any(1 - dim).nonzero()
+        first, last = (int(found[0]), int(found[-1])) if len(found) else (0, length - 1)
+        size = min(length, next_fast_len(last - first + 1 + 2 * reach, real=dim == 1))
+        first = min(max(first - reach, 0), length - size)
+        window.append((first, first + size))
+    return window
 
 
 def render_rgbd(
@@ -147,5 +170,8 @@ def _padding(margin, height, width):
 
 
 def _transfer(diameters, like, otf):
-    grid = frequencies(*like.shape[-2:], device=like.device, dtype=like.dtype)
-    return otf(diameters.abs()[..., None, None] * grid)
+    """OTFs on the grid of `torch.fft.rfft2`; negative vertical frequencies mirror the positive ones."""
+    height, width = like.shape[-2:]
+    grid = frequencies(height, width, device=like.device, dtype=like.dtype)[: height // 2 + 1]
+    upper = otf(diameters.abs()[..., None, None] * grid)
+    return torch.cat([upper, upper[..., 1 : (height + 1) // 2, :].flip(-2)], -2)

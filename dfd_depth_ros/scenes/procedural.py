@@ -93,7 +93,8 @@ def _room(rng):
 
 def _furniture(rng, view, low, high):
     """Corners of a box in sight that mostly stands on the floor, sometimes hangs or floats."""
-    ray = view.rays[tuple(rng.integers(view.rays.shape[:2]))]
+    row, column = rng.integers(view.rays.shape[1:])
+    ray = view.rays[:, row, column]
     size = (high - low) * rng.uniform(0.03, 0.35, 3) * (1, rng.uniform(0.3, 1.6), 0.6)
     place = np.clip(ray * rng.uniform(0.25, 1.0) * high[2] - size / 2, low + (0, 0, 0.9), high - size)
     top = high[1] if rng.random() < 0.75 else place[1] + size[1]

@@ -17,7 +17,7 @@ SOFT = 0.15  # share of surfaces whose own picture is soft: prints, photographs,
 
 @dataclass(frozen=True)
 class View:
-    """Rays of a window: origin at the camera, in room axes (x right, y down, z into the room). rays: (H, W, 3) with
+    """Rays of a window: origin at the camera, in room axes (x right, y down, z into the room). rays: (3, H, W) with
     unit depth along the optical axis, so that a multiple of a ray is a depth."""
 
     rays: np.ndarray
@@ -31,11 +31,11 @@ class View:
         fx = width / (2 * np.tan(np.radians(rng.uniform(22, 75)) / 2))
         corner = rng.uniform(np.minimum(whole - size, 0) / 2, np.maximum(whole - size, 0))
         y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
-        rays = np.stack([x + corner[1] - width / 2, y + corner[0] - whole[0] / 2, np.full_like(x, fx)], 2) / fx
+        rays = np.stack([x + corner[1] - width / 2, y + corner[0] - whole[0] / 2, np.full_like(x, fx)]) / fx
         yaw, pitch, roll = rng.normal(0, 0.5), rng.normal(0.08, 0.15), rng.normal(0, 0.03)
         turn = cv2.Rodrigues(np.array([0, yaw, 0]))[0] @ cv2.Rodrigues(np.array([-pitch, 0, 0]))[0]
         turn = turn @ cv2.Rodrigues(np.array([0, 0, roll]))[0]
-        return cls((rays @ turn.T).astype(np.float32), fx)
+        return cls(np.einsum('ij,jyx->iyx', turn, rays).astype(np.float32), fx)
 
 
 class Painter:
@@ -66,21 +66,23 @@ def _mirrored(position):
 
 def box(view: View, painter: Painter, low: np.ndarray, high: np.ndarray, inside: bool = False) -> Found | None:
     """Surface of an axis-aligned box seen from outside or, for the room, from inside. None where out of sight."""
+    low, high = (corner.astype(np.float32)[:, None, None] for corner in (low, high))
     with np.errstate(divide='ignore', invalid='ignore'):
-        first, last = np.minimum(low / view.rays, high / view.rays), np.maximum(low / view.rays, high / view.rays)
-    enter, leave = first.max(2), last.min(2)
-    distance, axis = (leave, last.argmin(2)) if inside else (enter, first.argmax(2))
+        one, other = low / view.rays, high / view.rays
+    first, last = np.minimum(one, other), np.maximum(one, other)
+    enter, leave = first.max(0), last.min(0)
+    distance, axis = (leave, last.argmin(0)) if inside else (enter, first.argmax(0))
     alpha = (np.ones_like(distance) if inside else (enter < leave) & (enter > 0.15)).astype(np.float32)
     if not _worth(alpha):
         return None
     distance = np.where(alpha > 0, distance, np.median(distance[alpha > 0]))
-    points = view.rays * distance[..., None]
-    face = axis * 2 + (np.take_along_axis(view.rays, axis[..., None], 2)[..., 0] > 0)
-    colour = np.zeros_like(points)
-    for number in np.unique(face):
-        u, v = points[..., _ACROSS[number // 2]], points[..., _DOWN[number // 2]]
-        here = face == number
-        colour = np.where(here[..., None], painter.paint(u, v, np.quantile(distance[here], 0.2)), colour)
+    points = view.rays * distance
+    face = axis * 2 + (np.take_along_axis(view.rays, axis[None], 0)[0] > 0)
+    colour = np.zeros((*distance.shape, 3), np.float32)
+    for number in np.unique(face[alpha > 0]):
+        u, v = points[_ACROSS[number // 2]], points[_DOWN[number // 2]]
+        here = (face == number) & (alpha > 0)
+        colour[here] = painter.paint(u, v, np.quantile(distance[here], 0.2))[here]
     return colour, alpha, 1 / distance
 
 
@@ -89,23 +91,23 @@ _ACROSS, _DOWN = (2, 0, 0), (1, 2, 1)  # surface coordinates of a face, by the a
 
 def ball(view: View, painter: Painter, centre: np.ndarray, radius: float) -> Found | None:
     """A ball, shaded. centre (3,) and radius in metres."""
-    square = (view.rays**2).sum(2)
-    along = (view.rays @ centre) / square
+    square = (view.rays**2).sum(0)
+    along = np.einsum('i,iyx->yx', centre.astype(np.float32), view.rays) / square
     inner = along**2 - ((centre**2).sum() - radius**2) / square
     distance = along - np.sqrt(np.maximum(inner, 0))
     alpha = ((inner > 0) & (distance > 0.15)).astype(np.float32)
     if not _worth(alpha):
         return None
     distance = np.where(alpha > 0, distance, np.median(distance[alpha > 0]))
-    points = view.rays * distance[..., None] - centre
-    shade = 0.75 + 0.25 * (points @ painter.rng.normal(0, 0.6, 3)) / radius
-    colour = painter.paint(points[..., 0], points[..., 1], np.median(distance)) * shade[..., None]
+    points = view.rays * distance - centre.astype(np.float32)[:, None, None]
+    shade = 0.75 + 0.25 * np.einsum('i,iyx->yx', painter.rng.normal(0, 0.6, 3), points) / radius
+    colour = painter.paint(points[0], points[1], np.median(distance)) * shade[..., None]
     return colour, alpha, 1 / distance
 
 
 def card(view: View, painter: Painter, inverse: float) -> Found | None:
     """A slanted, sometimes bent thing of any outline: leaf, sign, fence, rod."""
-    rng, (height, width) = painter.rng, view.rays.shape[:2]
+    rng, (height, width) = painter.rng, view.rays.shape[1:]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     alpha = _outline(rng, height, width)
     if not _worth(alpha):
