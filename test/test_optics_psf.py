@@ -5,7 +5,7 @@ import pytest
 import torch
 from raytrace import aperture_points
 
-from dfd_depth_ros.optics.psf import blur, disc, gaussian, power
+from dfd_depth_ros.optics.psf import blur, disc, gaussian, power, spherical
 
 
 def kernel(otf, diameter, size=65):
@@ -20,8 +20,8 @@ def deviation(picture):
     return np.sqrt((picture.sum(0) * axis**2).sum() / picture.sum())
 
 
-@pytest.mark.parametrize('otf', [disc, gaussian, power(2.0), power(5.0), power(32.0)])
-@pytest.mark.parametrize('diameter', [2.0, 6.0, 13.0])
+@pytest.mark.parametrize('otf', [disc, gaussian, power(2.0), power(5.0), power(32.0), spherical(0.9)])
+@pytest.mark.parametrize('diameter', [2.0, 6.0, 13.0, -6.0])
 def test_every_family_has_the_variance_of_a_disc(otf, diameter):
     picture = kernel(otf, diameter)
     assert picture.sum() == pytest.approx(1, abs=1e-6)
@@ -42,6 +42,21 @@ def test_power_runs_from_gaussian_to_disc():
     assert (power(200.0)(x) - disc(x)).abs().max() < 1e-3
     first_zero = [float(x[(power(p)(x) < 0).nonzero()[0]]) for p in (4.0, 8.0, 32.0)]
     assert first_zero == sorted(first_zero, reverse=True)
+
+
+def test_spherical_otf_is_the_mean_over_a_weighted_aperture():
+    x = torch.linspace(-6, 6, 61, dtype=torch.float64)
+    points = aperture_points(4000) * 2  # radius one
+    for amount in (-0.8, 0.5):
+        rim = amount * np.sign(x.numpy())[:, None]
+        weight = 1 + rim * (2 * (points**2).sum(1) - 1)
+        phase = np.pi * x.numpy()[:, None] * points[:, 0] / np.sqrt(1 + rim / 3)
+        expected = (weight * np.cos(phase)).mean(1)
+        np.testing.assert_allclose(spherical(amount)(x).numpy(), expected, atol=3e-3)
+    near, far = (kernel(spherical(1.0), diameter) for diameter in (-12, 12))
+    assert near[32, 32] > 3 * far[32, 32]  # bright core in front of focus, bright rim behind it
+    with pytest.raises(ValueError, match='must lie within -1 and 1, not 2'):
+        spherical(2)
 
 
 def test_no_blur_at_zero():

@@ -173,5 +173,5 @@ def _transfer(diameters, like, otf):
     """OTFs on the grid of `torch.fft.rfft2`; negative vertical frequencies mirror the positive ones."""
     height, width = like.shape[-2:]
     grid = frequencies(height, width, device=like.device, dtype=like.dtype)[: height // 2 + 1]
-    upper = otf(diameters.abs()[..., None, None] * grid)
+    upper = otf(diameters[..., None, None] * grid)
     return torch.cat([upper, upper[..., 1 : (height + 1) // 2, :].flip(-2)], -2)

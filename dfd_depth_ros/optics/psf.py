@@ -2,7 +2,8 @@
 
 A PSF is named by the diameter c of its circle of confusion in pixels. All families here have the per-axis variance of a
 uniform disc of that diameter, (c / 4)^2, so that changing the family changes the shape of the blur and not its amount.
-Each is radially symmetric and scales with c, so its OTF is one curve H(c * |frequency|) with H(0) = 1.
+Each is radially symmetric and scales with c, so its OTF is one curve H(c * |frequency|) with H(0) = 1. It is called
+with a signed c, below zero in front of focus, where an aberrated lens has another blur than behind it.
 Working with that curve keeps a CoC of zero exact (no blur) and needs no rasterised kernel.
 
 disc        the aperture of an ideal lens: H(x) = 2 J1(pi x) / (pi x)
@@ -10,6 +11,9 @@ gaussian    sigma = c / 4
 power(p)    h(r) ~ exp(-(r / a)^p): 2 is the Gaussian, large p the disc; between them a disc with soft edges.
             Source of the family: Claxton and Staunton, "Measurement of the point-spread function of a noisy imaging
             system", JOSA A 2008.
+spherical(a) a disc with a bright rim behind focus and a bright core in front of it (a > 0), or the other way round:
+            h(r) ~ 1 + a (2 r^2 / R^2 - 1), third-order spherical aberration to first order. Source of the shape: Smith,
+            "Modern Optical Engineering", on the blur at either side of best focus.
 """
 
 import math
@@ -48,6 +52,24 @@ def disc(x: torch.Tensor) -> torch.Tensor:
 def gaussian(x: torch.Tensor) -> torch.Tensor:
     """OTF of the Gaussian with the variance of a disc, sigma = c / 4."""
     return torch.exp(-2 * (math.pi * x / 4) ** 2)
+
+
+def spherical(amount: float) -> OTF:
+    """OTF of a defocused disc with spherical aberration. amount: -1..1, see above. Raises ValueError beyond."""
+    if not abs(amount) <= 1:
+        raise ValueError(f'spherical aberration must lie within -1 and 1, not {amount}')
+
+    def otf(x: torch.Tensor) -> torch.Tensor:
+        rim = amount * x.sign()
+        z = math.pi * x.abs() / (1 + rim / 3).sqrt()  # of equal variance whatever the rim
+        safe = z.clamp(min=0.5)
+        flat = 2 * torch.special.bessel_j1(safe) / safe
+        curved = 8 * (flat - torch.special.bessel_j0(safe)) / safe**2
+        flat = torch.where(z < 0.5, 1 - z**2 / 8 + z**4 / 192, flat)
+        curved = torch.where(z < 0.5, 1 - z**2 / 12 + z**4 / 384, curved)
+        return flat + rim * (flat - curved)
+
+    return otf
 
 
 def power(exponent: float) -> OTF:
@@ -89,8 +111,8 @@ def frequencies(height: int, width: int, device=None, dtype=torch.float32) -> to
 
 
 def blur(images: torch.Tensor, diameters: torch.Tensor, otf: OTF = disc) -> torch.Tensor:
-    """Blur images (..., H, W) by CoC diameters in pixels, broadcast against (...); the border wraps around, so pad by
-    half the largest diameter where that matters. Differentiable in images and, through the OTF, in diameters."""
+    """Blur images (..., H, W) by signed CoC diameters in pixels, broadcast against (...); the border wraps, so pad
+    by half the largest diameter where that matters. Differentiable in images and, through the OTF, in diameters."""
     height, width = images.shape[-2:]
-    transfer = otf(diameters.abs()[..., None, None] * frequencies(height, width, images.device, images.dtype))
+    transfer = otf(diameters[..., None, None] * frequencies(height, width, images.device, images.dtype))
     return torch.fft.irfft2(torch.fft.rfft2(images) * transfer, s=(height, width))

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from dfd_depth_ros.optics.formation import form_surfaces
-from dfd_depth_ros.optics.psf import power
+from dfd_depth_ros.optics.psf import power, spherical
 from dfd_depth_ros.optics.sensor import random_sensor
 from dfd_depth_ros.scenes.procedural import Scenes, random_lens
 
@@ -53,7 +53,7 @@ class Pairs(Dataset):
         index += self.first
         rng = np.random.default_rng([self.scenes.seed, 3, index])
         scene = self.scenes[index]
-        otf = power(rng.choice(EXPONENTS))
+        otf = spherical(rng.uniform(-1, 1)) if rng.random() < 0.3 else power(rng.choice(EXPONENTS))
         fringe = rng.uniform(*SHIFTS) * rng.choice([-1, 1], p=[0.2, 0.8])
         shift = (fringe, 0.0, fringe * rng.uniform(-0.3, 1)) if rng.random() < 0.6 else (0.0, 0.0, 0.0)
         first = random_lens(rng, scene)
