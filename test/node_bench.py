@@ -31,7 +31,7 @@ INPUTS = {'image_raw': Image, 'image_raw/compressed': CompressedImage, 'camera_i
 class FakeEstimator:
     """Depth in metres is a tenth of the red value, sigma a hundredth of depth; `hurdle` is called before each one."""
 
-    digest, device, model_name = 'd1935', 'cpu', 'fake'
+    digest, device, model_name, precision = 'd1935', 'cpu', 'fake', 'float32'
 
     def __init__(self, hurdle=lambda: None):
         self.hurdle, self.lenses, self.resets = hurdle, [], 0

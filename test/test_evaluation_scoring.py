@@ -24,7 +24,7 @@ SHAPE = (24, 32)
 class Fake:
     """Says that everything is 10 % farther than `metres`, with a sigma of 10 %, behind focus unless told otherwise."""
 
-    digest, device, model_name = 'f' * 64, 'cpu', 'fake'
+    digest, device, model_name, precision = 'f' * 64, 'cpu', 'fake', 'float32'
 
     def __init__(self, metres=4.0):
         self.metres, self.calls, self.resets = metres, [], 0

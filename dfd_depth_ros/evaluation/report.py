@@ -72,7 +72,7 @@ def _facts(numbers: dict, lens: Lens):
         ),
     )
     yield 'Blur of that lens', f'{lens.gain:.3g} px for each dioptre away from focus'
-    yield 'Model', f'{numbers["model"]} on {numbers["device"]}'
+    yield 'Model', f'{numbers["model"]} on {numbers["device"]}, {numbers["precision"]}'
     yield 'SHA-256 of the weights', numbers['weights_digest']
 
 

@@ -119,6 +119,7 @@ def _numbers(rows, pairs, seconds, curves, estimator) -> dict:
         'weights_digest': estimator.digest,
         'model': estimator.model_name,
         'device': estimator.device,
+        'precision': estimator.precision,
         'per_frame': rows,
     }
 

@@ -74,7 +74,12 @@ class DepthNode(LifecycleNode):
             return FAILURE
         self._estimator = estimator
         self.monitor.failure('')
-        self.monitor.fact(model=estimator.model_name, weights_digest=estimator.digest, device=estimator.device)
+        self.monitor.fact(
+            model=estimator.model_name,
+            weights_digest=estimator.digest,
+            device=estimator.device,
+            precision=estimator.precision,
+        )
         return super().on_configure(state)
 
     def on_activate(self, state):

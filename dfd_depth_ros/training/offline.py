@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dfd_depth_ros.networks.model import DfdModel
+from dfd_depth_ros.networks.precision import mixed, pays
 from dfd_depth_ros.networks.weights import load_weights, save_weights
 from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.training.data import Batch, Batches, Pairs, expose
@@ -51,11 +52,6 @@ class TrainConfig:
             raise ValueError(f'crop size {self.size} is not a multiple of 32')
         if not 1 <= self.fresh <= self.pairs:
             raise ValueError(f'fresh is {self.fresh}; it must lie between 1 and pairs = {self.pairs}')
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether mixed precision pays: a CUDA device, or a processor with matrix instructions (AMX)."""
-    return device.type == 'cuda' or torch.cpu._is_amx_tile_supported()
 
 
 class Run:
@@ -129,7 +125,7 @@ def train(config: TrainConfig, folder: Path, device: str = 'cpu') -> dict:
 def _step(run: Run, batch: Batch) -> dict[str, float]:
     run.model.train()
     image = batch.image.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=has_bfloat16(run.device)):
+    with mixed(run.device, pays(run.device)):
         found = run.model.distribution(image, batch.lens)
     terms = total(found, batch)
     loss = sum(terms.values())

@@ -1,0 +1,44 @@
+"""Half precision is used where it gives the same, and refused where it does not."""
+
+import pytest
+import torch
+
+from dfd_depth_ros.networks import precision
+from dfd_depth_ros.networks.model import DfdModel
+from dfd_depth_ros.networks.weights import load_weights
+from dfd_depth_ros.paths import resolve_path
+
+
+@pytest.fixture(scope='module')
+def shipped():
+    return load_weights(resolve_path('models/dfd_small.safetensors'))[0].for_inference()
+
+
+def test_shipped_weights_can_be_trusted(shipped):
+    assert precision.can_be_trusted(shipped, 'cpu')
+
+
+def test_weights_that_half_precision_changes_are_refused(shipped, monkeypatch):
+    monkeypatch.setattr(precision, 'TOLERANCE', 1e-6)
+    assert not precision.can_be_trusted(shipped, 'cpu')
+
+
+def test_weights_of_nan_are_refused():
+    model = DfdModel().eval()
+    torch.nn.init.constant_(model.depth_net.head.bias, float('nan'))
+    assert not precision.can_be_trusted(model, 'cpu')
+
+
+def test_test_picture_has_blur_to_read():
+    picture = precision._test_picture()
+    sharp, soft = (part.diff(dim=-1).abs().mean() for part in (picture[..., :64], picture[..., -64:]))
+    assert picture.shape == (1, 3, 192, 256) and float(picture.min()) >= 0 and float(picture.max()) <= 1
+    assert float(sharp) > 2 * float(soft)
+    assert torch.equal(picture, precision._test_picture())
+
+
+def test_mixed_runs_convolutions_in_bfloat16_only_where_wanted():
+    layer, x = torch.nn.Conv2d(3, 4, 3), torch.rand(1, 3, 8, 8)
+    for wanted, kind in ((True, torch.bfloat16), (False, torch.float32)):
+        with precision.mixed('cpu', wanted):
+            assert layer(x).dtype == kind
