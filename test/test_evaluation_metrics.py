@@ -84,7 +84,9 @@ def test_scale_is_never_forgiven(depth, truth, scale):
 def test_unknown_truth_and_missing_predictions():
     """Unknown truth counts nowhere; a prediction that is no depth lowers valid_fraction and nothing else."""
     truth = np.array([[np.nan, 2.0, 2.0, 2.0, 2.0, 2.0]], np.float32)
-    result = metrics.frame_metrics(estimate([[9.0, np.nan, np.inf, -np.inf, 0.0, 3.0]]), truth, np.ones((1, 6)))
+    result = metrics.frame_metrics(
+        estimate([[9.0, np.nan, np.inf, -np.inf, 0.0, 3.0]]), truth, np.ones((1, 6)), np.ones((1, 6), bool)
+    )
     assert result['valid_fraction'] == pytest.approx(1 / 5)
     assert result['abs_rel'] == pytest.approx(0.5) and result['mae_m'] == pytest.approx(1.0)
     assert result['coverage_1sigma'] == 1.0
@@ -93,16 +95,18 @@ def test_unknown_truth_and_missing_predictions():
 def test_frame_metrics_separate_behind_from_front():
     truth = np.array([[1.0, 4.0]], np.float32)
     true_coc = np.array([[-3.0, 3.0]])
-    result = metrics.frame_metrics(estimate([[2.0, 5.0]], coc=[[3.0, 2.5]]), truth, true_coc)
+    texture = np.array([[True, False]])
+    result = metrics.frame_metrics(estimate([[2.0, 5.0]], coc=[[3.0, 2.5]]), truth, true_coc, texture)
     assert result['abs_rel'] == pytest.approx((1.0 + 0.25) / 2)
-    assert result['abs_rel_behind'] == pytest.approx(0.25)
+    assert result['abs_rel_behind'] == result['abs_rel_bare'] == pytest.approx(0.25)
+    assert result['abs_rel_front'] == result['abs_rel_textured'] == pytest.approx(1.0)
     assert result['sign_accuracy'] == 0.5
     assert result['coc_mae_px'] == pytest.approx((6.0 + 0.5) / 2)
 
 
 def test_nothing_to_count_is_nan_and_no_warning(recwarn):
     truth = np.full((2, 2), np.nan, np.float32)
-    result = metrics.frame_metrics(estimate(np.ones((2, 2))), truth, truth)
+    result = metrics.frame_metrics(estimate(np.ones((2, 2))), truth, truth, truth > 0)
     assert all(math.isnan(value) for value in result.values())
     assert not recwarn.list
 
@@ -114,5 +118,21 @@ def test_frames_weigh_the_same_and_nan_frames_not_at_all():
 
 
 def test_frame_metrics_fill_the_names_of_the_json():
-    result = metrics.frame_metrics(estimate([[1.0]]), np.ones((1, 1)), np.ones((1, 1)))
+    result = metrics.frame_metrics(estimate([[1.0]]), *[np.ones((1, 1))] * 2, np.ones((1, 1), bool))
     assert set(result) | {'abs_rel_median', 'coc_median_px'} == set(metrics.METRICS)
+
+
+def test_texture_is_what_varies_by_a_grey_level():
+    image = np.full((20, 40, 3), 100, np.uint8)
+    image[:, 20:] += (np.indices((20, 20)).sum(0) % 2 * 4).astype(np.uint8)[..., None]  # deviation 2
+    image[:, :20] += (np.indices((20, 20)).sum(0) % 2).astype(np.uint8)[..., None]  # deviation 0.5
+    found = metrics.textured(image)
+    assert found[:, 25:].all() and not found[:, :15].any()
+
+
+def test_median_frame_and_worst_decile_by_hand():
+    values = [*(0.1 * np.arange(20)), float('nan')]
+    result = metrics.over_frames(values)
+    assert result['frame_median'] == pytest.approx(0.95) and result['worst_decile'] == pytest.approx(1.85)
+    assert metrics.over_frames([0.3])['worst_decile'] == pytest.approx(0.3)
+    assert all(math.isnan(value) for value in metrics.over_frames([float('nan')]).values())

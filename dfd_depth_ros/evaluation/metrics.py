@@ -7,16 +7,19 @@ Definitions of abs_rel, rmse, log10 and delta: Eigen et al., "Depth map predicti
 multi-scale deep network", NeurIPS 2014.
 """
 
+import cv2
 import numpy as np
 
 from dfd_depth_ros.estimation.estimate import Estimate
 
-METRICS = (  # in the order of the JSON; the two medians are over all pixels of all frames, the others means over frames
-    *('abs_rel', 'abs_rel_median', 'abs_rel_behind', 'sign_accuracy', 'rmse_m', 'mae_m', 'log10'),
+METRICS = (  # in the order of the JSON: means over frames, but for two medians over all pixels of all frames
+    *('abs_rel', 'abs_rel_median', 'abs_rel_behind', 'abs_rel_front', 'abs_rel_textured', 'abs_rel_bare'),
+    *('sign_accuracy', 'rmse_m', 'mae_m', 'log10'),
     *('delta1', 'delta2', 'delta3', 'coverage_1sigma', 'coverage_2sigma', 'valid_fraction'),
     *('coc_mae_px', 'coc_median_px'),
 )
 SIGN_COC_PX = 0.5  # a true blur below this has no side that could be read
+TEXTURE_PX, TEXTURE_LEVELS = 9, 1.0  # window, and standard deviation of grey levels of 255 that makes it textured
 
 
 def is_depth(depth: np.ndarray) -> np.ndarray:
@@ -61,20 +64,31 @@ def sign_accuracy(coc: np.ndarray, true_coc: np.ndarray) -> float:
     return _mean((coc[readable] > 0) == (true_coc[readable] > 0))
 
 
-def frame_metrics(estimate: Estimate, truth: np.ndarray, true_coc: np.ndarray) -> dict:
+def textured(image: np.ndarray) -> np.ndarray:
+    """(H, W) bool: where a (H, W, 3) uint8 picture varies enough in a small window that blur could be read there."""
+    grey, window = image.mean(2, dtype=np.float32), (TEXTURE_PX, TEXTURE_PX)
+    mean, square = cv2.blur(grey, window), cv2.blur(grey**2, window)
+    return square - mean**2 >= TEXTURE_LEVELS**2
+
+
+def frame_metrics(estimate: Estimate, truth: np.ndarray, true_coc: np.ndarray, texture: np.ndarray) -> dict:
     """All metrics of one frame, by their names in the JSON of `evaluate`.
 
-    truth: (H, W) metres, NaN unknown. true_coc: (H, W) signed pixels. Values are floats, NaN where nothing counts.
+    truth: (H, W) metres, NaN unknown. true_coc: (H, W) signed pixels. texture: (H, W) bool, as from `textured`.
+    Values are floats, NaN where nothing counts.
     """
     known = is_depth(truth)
     counted = known & is_depth(estimate.depth)
     depth, true, sigma = (array[counted].astype(np.float64) for array in (estimate.depth, truth, estimate.sigma))
-    behind = true_coc[counted] > 0
+    behind, texture = true_coc[counted] > 0, texture[counted]
     coc, coc_true = estimate.coc[known].astype(np.float64), true_coc[known].astype(np.float64)
     coc_error = np.abs(coc - coc_true)
     return {
         'abs_rel': abs_rel(depth, true),
         'abs_rel_behind': abs_rel(depth[behind], true[behind]),
+        'abs_rel_front': abs_rel(depth[~behind], true[~behind]),
+        'abs_rel_textured': abs_rel(depth[texture], true[texture]),
+        'abs_rel_bare': abs_rel(depth[~texture], true[~texture]),
         'sign_accuracy': sign_accuracy(coc, coc_true),
         'rmse_m': rmse(depth, true),
         'mae_m': mae(depth, true),
@@ -94,6 +108,13 @@ def mean_over_frames(rows: list[dict], names: tuple[str, ...]) -> dict:
     the field (pooled over pixels, large frames would weigh more). NaN where it is a number nowhere."""
     columns = {name: np.array([row.get(name, np.nan) for row in rows], np.float64) for name in names}
     return {name: _mean(column[np.isfinite(column)]) for name, column in columns.items()}
+
+
+def over_frames(values) -> dict:
+    """Median over frames of a metric (N,) and its mean over the worst tenth of them, at least one; NaN for none."""
+    values = np.sort([value for value in values if np.isfinite(value)])
+    worst = values[len(values) - max(1, len(values) // 10) :] if len(values) else values
+    return {'frame_median': float(np.median(values)) if len(values) else float('nan'), 'worst_decile': _mean(worst)}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dfd_depth_ros.estimation.estimate import Estimate
 from dfd_depth_ros.evaluation.gallery import Gallery
-from dfd_depth_ros.evaluation.metrics import METRICS, frame_metrics, is_depth, mean_over_frames
+from dfd_depth_ros.evaluation.metrics import METRICS, frame_metrics, is_depth, mean_over_frames, over_frames, textured
 from dfd_depth_ros.evaluation.quantiles import HIGHEST, Quantiles
 from dfd_depth_ros.evaluation.temporal_metrics import PAIR_METRICS, pair_metrics
 from dfd_depth_ros.optics.lens import Lens
@@ -86,7 +86,7 @@ def evaluate(frames: Iterable[Frame], estimator, lens: Lens | None = None, side:
         metrics = {}
         if frame.depth is not None:
             true_coc = frame.lens.coc(1 / frame.depth)
-            metrics = frame_metrics(estimate, frame.depth, true_coc)
+            metrics = frame_metrics(estimate, frame.depth, true_coc, textured(frame.image))
             curves.add(estimate, frame.depth, true_coc)
         if follows:
             pairs.append(pair_metrics(before, (frame, estimate.depth)))
@@ -110,6 +110,7 @@ def _numbers(rows, pairs, seconds, curves, estimator) -> dict:
     scored = [row for row in rows if 'abs_rel' in row]
     means = mean_over_frames(scored, METRICS)
     means |= {'abs_rel_median': float(curves.rel.at(0.5)[0]), 'coc_median_px': float(curves.coc.at(0.5)[0])}
+    means |= {f'abs_rel_{name}': value for name, value in over_frames([row['abs_rel'] for row in scored]).items()}
     return {
         'frames': len(rows),
         'frames_with_truth': len(scored),

@@ -6,7 +6,12 @@ import math
 ROWS = (
     ('abs_rel', 'AbsRel', '{:.3f}', 'mean of |error| / true depth'),
     ('abs_rel_median', 'AbsRel, median', '{:.3f}', 'over all pixels'),
+    ('abs_rel_frame_median', 'AbsRel, median frame', '{:.3f}', 'of the means of single frames'),
+    ('abs_rel_worst_decile', 'AbsRel, worst frames', '{:.3f}', 'mean over the worst tenth of the frames'),
     ('abs_rel_behind', 'AbsRel, behind focus', '{:.3f}', 'pixels truly behind the focal plane'),
+    ('abs_rel_front', 'AbsRel, before focus', '{:.3f}', 'pixels truly in front of the focal plane'),
+    ('abs_rel_textured', 'AbsRel, textured', '{:.3f}', 'where the picture varies by a grey level of 255 and more'),
+    ('abs_rel_bare', 'AbsRel, bare', '{:.3f}', 'where it varies less, and blur cannot be read'),
     ('sign_accuracy', 'Sign accuracy', '{:.1%}', 'pixels on the right side of focus, of those with readable blur'),
     ('rmse_m', 'RMSE', '{:.3f} m', ''),
     ('mae_m', 'MAE', '{:.3f} m', ''),
