@@ -6,13 +6,15 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
-from dfd_depth_ros.benchmarks import machine, network, node
+from dfd_depth_ros.benchmarks import data, limit, machine, network, node
 from dfd_depth_ros.cli import benchmark
-from dfd_depth_ros.estimation.estimator import DepthEstimator
+from dfd_depth_ros.estimation.estimator import DepthEstimator, load_estimator
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
 from dfd_depth_ros.networks.weights import save_weights
 from dfd_depth_ros.optics.lens import Lens
+from dfd_depth_ros.training.offline import TrainConfig
 
 LENS = Lens.focused_at(2.0, focal_length_m=0.05, f_number=1.4, pixel_pitch_m=5e-5)
 
@@ -48,6 +50,38 @@ def test_network_counts_frames_and_parameters():
     assert 0 < numbers['parameters'] <= 5_000_000
     assert 0 < numbers['latency_ms']['p50'] <= numbers['latency_ms']['p95'] <= numbers['latency_ms']['p99']
     assert numbers['fps'] > 0
+
+
+def test_data_counts_scenes():
+    config = TrainConfig(pairs=2, fresh=1, size=32, replay=4)
+    numbers = data.run(config, batches=2)
+    assert numbers['pairs_per_second'] == pytest.approx(1 / numbers['batch_s'])
+    assert 0 < numbers['data_share'] < 1 and numbers['step_s'] > 0
+
+
+def test_the_bound_is_what_the_best_reader_reaches():
+    """Maximum likelihood with the sharp texture known has the deviation of the Cramer-Rao bound."""
+    rng = np.random.default_rng(0)
+    light = torch.from_numpy(rng.uniform(0.1, 0.6, (3, 96, 96)).astype(np.float32))
+    coc, grid = 3.0, np.linspace(2.9, 3.1, 201)
+    inner = np.s_[:, 32:64, 32:64]
+    pictures = torch.stack([limit.defocused(light, value) for value in grid]).double().numpy()[(slice(None), *inner)]
+    true = limit.defocused(light, coc).double().numpy()[inner]
+    variance = limit.CAMERA.shot_noise * true + limit.CAMERA.read_noise**2
+    read = []
+    for _ in range(300):
+        seen = true + rng.normal(size=true.shape) * np.sqrt(variance)
+        read.append(grid[((seen - pictures) ** 2 / variance).sum((1, 2, 3)).argmin()])
+    assert np.mean(read) == pytest.approx(coc, abs=0.005)
+    assert np.std(read) == pytest.approx(float(limit.bound(light, coc)[0, 0]), rel=0.15)
+
+
+def test_limit_compares_errors_with_the_bound(weights):
+    numbers = limit.run(load_estimator(str(weights), 'cpu'), textures=1)
+    assert numbers['windows'] == sum(row['windows'] for row in numbers['by_coc'])
+    assert numbers['windows'] == sum(row['windows'] for row in numbers['by_texture']) > 0
+    assert numbers['ratio'] == pytest.approx(numbers['error_px'] / numbers['bound_px'])
+    assert numbers['by_coc'][0]['coc_px'] == 1.0 and numbers['by_coc'][0]['bound_px'] > 0
 
 
 def test_command_writes_what_it_prints(weights, tmp_path, capsys):

@@ -6,15 +6,18 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from dfd_depth_ros.benchmarks import network, node
+from dfd_depth_ros.benchmarks import data, limit, network, node
 from dfd_depth_ros.benchmarks.machine import machine
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.runs import strict
 from dfd_depth_ros.scenes.lens_files import read_lens
+from dfd_depth_ros.training.offline import TrainConfig
 
 LENS = 'config/lenses/simulated_50mm_f1.4.yaml'
 SUITES = {
     'network': 'the estimator alone: time of a frame, frames in a second',
+    'limit': 'error of the blur that DefocusNet reads, over the Cramer-Rao bound',
+    'data': 'made-up scenes in a second, and their share of a training step',
     'node': 'depth_node as a process over DDS: highest sustained rate, latency from stamp to depth',
 }
 
@@ -29,7 +32,7 @@ def main(argv=None) -> int:
     parser.add_argument('suite', choices=SUITES)
     parser.add_argument('--weights', default='models/dfd_small.safetensors', help='weights file (default: %(default)s)')
     parser.add_argument('--size', type=int, nargs=2, default=(640, 480), metavar=('WIDTH', 'HEIGHT'), help='of images')
-    parser.add_argument('--device', default='auto', help='of suite network: auto, cpu or cuda (default: %(default)s)')
+    parser.add_argument('--device', default='auto', help='auto, cpu or cuda; not of suite node (default: %(default)s)')
     parser.add_argument('--frames', type=int, default=30, help='of suite network (default: %(default)s)')
     parser.add_argument('--seconds', type=float, default=5.0, help='of suite node, at each rate (default: %(default)s)')
     parser.add_argument('--json', type=Path, help='file for the numbers')
@@ -41,10 +44,12 @@ def main(argv=None) -> int:
         return 1
     try:
         estimator = load_estimator(options.weights, options.device)
-        if options.suite == 'network':
-            numbers = network.run(estimator, read_lens(LENS), tuple(options.size), options.frames)
-        else:
-            numbers = node.run(options.weights, tuple(options.size), options.seconds)
+        numbers = {
+            'network': lambda: network.run(estimator, read_lens(LENS), tuple(options.size), options.frames),
+            'limit': lambda: limit.run(estimator),
+            'data': lambda: data.run(TrainConfig(size=256, fresh=3), estimator.device),
+            'node': lambda: node.run(options.weights, tuple(options.size), options.seconds),
+        }[options.suite]()
     except (ValueError, RuntimeError, OSError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1

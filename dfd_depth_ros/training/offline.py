@@ -108,7 +108,7 @@ def train(config: TrainConfig, folder: Path, device: str = 'cpu') -> dict:
     started = time.monotonic() - run.seconds
     with tqdm(total=config.steps, initial=run.step, unit='step', mininterval=5) as progress:
         for batch in itertools.islice(_loader(config, run.step), config.steps - run.step):
-            terms = _step(run, batch.to(run.device))
+            terms = train_on(run, batch.to(run.device))
             run.seconds = time.monotonic() - started
             progress.update()
             progress.set_postfix({name: f'{value:.2f}' for name, value in terms.items()}, refresh=False)
@@ -122,7 +122,9 @@ def train(config: TrainConfig, folder: Path, device: str = 'cpu') -> dict:
     return json.loads((folder / 'best.json').read_text())
 
 
-def _step(run: Run, batch: Batch) -> dict[str, float]:
+def train_on(run: Run, batch: Batch) -> dict[str, float]:
+    """One optimiser step on a batch, which is on the device of the run. Returns the losses by name; a gradient that is
+    not finite changes nothing."""
     run.model.train()
     image = batch.image.contiguous(memory_format=torch.channels_last)
     with mixed(run.device, pays(run.device)):
