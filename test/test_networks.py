@@ -92,7 +92,7 @@ def test_pixels_are_mixtures_of_the_cells_around_them():
 
 
 def test_unknown_architecture():
-    with pytest.raises(ValueError, match="unknown architecture 'huge'; there are dfd_small"):
+    with pytest.raises(ValueError, match="unknown architecture 'huge'; there are dfd_small, dfd_base"):
         DfdModel('huge')
 
 

@@ -18,6 +18,10 @@ ARCHITECTURES = {
         'defocus': {'fine': 16, 'quarter': 40, 'eighth': 96, 'blocks': 2},
         'depth': {'widths': (64, 112, 160), 'blocks': (1, 1, 2)},
     },
+    'dfd_base': {  # as large as 20 MB of weights allow
+        'defocus': {'fine': 32, 'quarter': 64, 'eighth': 144, 'blocks': 3},
+        'depth': {'widths': (112, 160, 192), 'blocks': (1, 2, 2)},
+    },
 }
 
 
