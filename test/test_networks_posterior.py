@@ -7,20 +7,18 @@ import torch
 from dfd_depth_ros.networks.posterior import (
     BINS,
     MAX_COC,
-    best_depth,
     centres,
     cross_entropy,
+    estimate,
     far_share,
     magnitude,
     masked,
     possible,
     quantile,
-    spread,
     symexp,
     symlog,
 )
 
-FAR_AWAY = torch.tensor([40.0])  # CoC at infinity beyond all classes
 CLASSES = centres(torch.zeros(1, dtype=torch.float64)).flatten()
 LEVELS = symlog(CLASSES).numpy()
 
@@ -48,8 +46,7 @@ def test_classes_are_symmetric_and_fine_near_focus():
 @pytest.mark.parametrize('coc', [-31.0, -4.3, -0.02, 0.0, 0.4, 2.5, 17.0])
 def test_a_certain_coc_is_read_back(coc):
     probability = split(coc)
-    for value in (*quantile(probability, 0.5), best_depth(probability, FAR_AWAY)):
-        assert float(value) == pytest.approx(coc, abs=0.01 + 0.02 * abs(coc))
+    assert float(estimate(probability)[0]) == pytest.approx(coc, abs=0.01 + 0.02 * abs(coc))
     assert float(magnitude(probability)[0]) == pytest.approx(abs(coc), abs=0.06 + 0.01 * abs(coc))
     if abs(coc) > 0.1:
         assert float(far_share(probability)) == pytest.approx(float(coc > 0), abs=1e-9)
@@ -58,32 +55,15 @@ def test_a_certain_coc_is_read_back(coc):
 @pytest.mark.parametrize('mean, sigma', [(3.0, 0.8), (-6.0, 1.5), (10.0, 3.0)])
 def test_sigma_of_a_normal_distribution(mean, sigma):
     probability = normal(mean, sigma)
-    assert float(quantile(probability, 0.5)[0]) == pytest.approx(mean, abs=0.15 * sigma)
-    assert float(spread(probability)) == pytest.approx(sigma, rel=0.15)
+    coc, width = estimate(probability)
+    assert float(coc) == pytest.approx(mean, abs=0.15 * sigma) and float(width) == pytest.approx(sigma, rel=0.15)
 
 
-def test_two_modes_widen_sigma_and_the_nearer_wins_where_it_costs_less():
-    """At K = 12.7 and s = 1.65 m a CoC of 5 px is 1 m or 4.7 m: one chance in three for 1 m is enough."""
+def test_two_modes_widen_sigma():
     probability = (split(-5.0) + 2 * split(5.0)) / 3
-    at_infinity = torch.tensor([12.7 / 1.65])
-    assert float(quantile(probability, 0.5)[0]) > 4 and float(best_depth(probability, at_infinity)) < -4
-    assert float(spread(probability)) > 2 and float(far_share(probability)) == pytest.approx(2 / 3)
-    surely = (split(-5.0) + 20 * split(5.0)) / 21
-    assert float(best_depth(surely, at_infinity)) > 4
-
-
-def test_best_depth_has_the_least_expected_abs_rel():
-    generator = torch.Generator().manual_seed(0)
-    focus, gain = 0.6, 30.0
-    for _ in range(20):
-        logits = torch.randn(1, BINS, 1, 1, generator=generator, dtype=torch.float64) * 2
-        probability = masked(logits, possible(torch.tensor([focus * gain]))).softmax(1)
-        keep = (focus * gain - CLASSES) > 0.5
-        p, depth = probability.flatten()[keep].numpy(), (1 / (focus - CLASSES[keep] / gain)).numpy()
-        loss = [(p * np.abs(guess - depth) / depth).sum() for guess in depth]
-        found = CLASSES[keep].numpy()
-        best = float(best_depth(probability, torch.tensor([focus * gain], dtype=torch.float64)))
-        assert np.interp(best, found, loss) <= min(loss) + 0.02
+    coc, sigma = estimate(probability)
+    assert float(coc) > 4 and float(sigma) > 2.5 and float(far_share(probability)) == pytest.approx(2 / 3)
+    assert float(estimate(split(5.0))[1]) < 0.7  # about a class
 
 
 def test_cross_entropy_against_its_twin_and_at_an_edge():

@@ -52,7 +52,7 @@ def certain(batch: Batch, error=0.0, width=0.3) -> Distribution:
     belong = torch.zeros(len(quarter), 9, 16, *quarter.shape[-2:])
     belong[:, 4] = 20  # each pixel to its own cell
     defocus = Defocus(logits, quarter.abs(), quarter, quarter, quarter)
-    return Distribution(logits, belong, batch.lens.prod(1), defocus)
+    return Distribution(logits, belong, defocus)
 
 
 def test_a_seed_names_a_pair():

@@ -28,12 +28,11 @@ ARCHITECTURES = {
 @dataclass(frozen=True)
 class Distribution:
     """What the networks say, in cells of 4 x 4 pixels. logits: of signed CoC, (B, BINS, H/4, W/4), what is impossible
-    ruled out (`networks.posterior`). belong: (B, 9, 16, H/4, W/4), see `to_pixels`. at_infinity: (B,) CoC in pixels of
-    a point at infinity. defocus: what DefocusNet alone read."""
+    ruled out (`networks.posterior`). belong: (B, 9, 16, H/4, W/4), see `to_pixels`. defocus: what DefocusNet alone
+    read."""
 
     logits: torch.Tensor
     belong: torch.Tensor
-    at_infinity: torch.Tensor
     defocus: Defocus
 
 
@@ -74,16 +73,14 @@ class DfdModel(nn.Module):
         height, width = image.shape[-2:]
         defocus = self.defocus_net(pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode='replicate'))
         logits, belong = self.depth_net(defocus, lens)
-        at_infinity = lens[:, 0] * lens[:, 1]
-        logits = posterior.masked(logits, posterior.possible(at_infinity, side))
-        return Distribution(logits, belong, at_infinity, defocus)
+        logits = posterior.masked(logits, posterior.possible(lens.prod(1), side))
+        return Distribution(logits, belong, defocus)
 
     def read(self, found: Distribution, size: tuple[int, int]) -> Prediction:
         """One CoC with its sigma and side for each of (H, W) pixels."""
         probability = found.logits.softmax(1)
-        coc = posterior.best_depth(probability, found.at_infinity)
-        square = coc**2 + posterior.spread(probability) ** 2
-        cells = torch.cat([coc, square, posterior.far_share(probability)], 1)
+        coc, sigma = posterior.estimate(probability)
+        cells = torch.cat([coc, coc**2 + sigma**2, posterior.far_share(probability)], 1)
         coc, square, far = to_pixels(cells, found.belong, size).split(1, 1)
         sigma = (square - coc**2).clamp(min=1e-4).sqrt() * self.sigma_scale
         return Prediction(coc, sigma, far, found.defocus)

@@ -77,18 +77,11 @@ def quantile(probability: torch.Tensor, *shares: float) -> tuple[torch.Tensor, .
     return symexp(place * _STEP - _REACH).movedim(-1, 1).split(1, 1)
 
 
-def best_depth(probability: torch.Tensor, at_infinity: torch.Tensor) -> torch.Tensor:
-    """The CoC, (B, 1, H, W), whose depth has the least expected AbsRel: the median under weights of one over depth.
-    Where near and far are both possible this leans to the near one, the safe side for a robot."""
-    inverse_depth = (at_infinity[:, None, None, None] - centres(probability)).clamp(min=1e-3)  # times the gain
-    weighted = probability * inverse_depth
-    return quantile(weighted / weighted.sum(1, keepdim=True), 0.5)[0]
-
-
-def spread(probability: torch.Tensor) -> torch.Tensor:
-    """Sigma in pixels, (B, 1, H, W): wide enough for 68 % of the distribution and, at twice the width, for 95 %."""
-    low, lower, upper, high = quantile(probability, 0.0228, 0.1587, 0.8413, 0.9772)
-    return torch.maximum((upper - lower) / 2, (high - low) / 4)
+def estimate(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """CoC and its sigma in pixels, (B, 1, H, W) each: the median, since CoC, inverse depth and depth have it in common,
+    and a sigma wide enough for 68 % of the distribution and, at twice the width, for 95 %."""
+    low, lower, middle, upper, high = quantile(probability, 0.0228, 0.1587, 0.5, 0.8413, 0.9772)
+    return middle, torch.maximum((upper - lower) / 2, (high - low) / 4)
 
 
 def far_share(probability: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ def coc_loss(found: Distribution, coc: torch.Tensor) -> torch.Tensor:
 
 def outline_loss(found: Distribution, coc: torch.Tensor) -> torch.Tensor:
     """|CoC error| of single pixels, relative to blur, which trains their share in the cells around them alone."""
-    cells = posterior.best_depth(found.logits.detach().softmax(1), found.at_infinity)
+    cells, _ = posterior.estimate(found.logits.detach().softmax(1))
     error = to_pixels(cells, found.belong, coc.shape[-2:]) - coc
     return (error.abs() / (1 + coc.abs())).mean()
 
