@@ -29,7 +29,10 @@ def video():
     return list(camera_loop(load_motorcycle(), LENS, frames=3, size=(480, 320), motion=Motion(focus_m=(1.8, 2.2))))
 
 
-def flat(coc, sensor=Sensor(shot_noise=1e-5, read_noise=1e-3)):
+CLEAN = Sensor(shot_noise=1e-5, read_noise=1e-3)
+
+
+def flat(coc, sensor=CLEAN):
     """A flat photograph, (320, 480, 3) uint8, at a CoC of so many pixels."""
     lens = replace(LENS, f_number=LENS.f_number * LENS.gain / 100)  # K = 100
     aif = load_motorcycle().aif[:320, :480]
@@ -69,6 +72,6 @@ def test_a_bare_wall_is_uncertain(estimator):
 
 def test_motion_blur_widens_sigma(estimator):
     still, lens = flat(2.0)
-    moved, _ = flat(2.0, Sensor(motion_px=8.0, shot_noise=1e-5, read_noise=1e-3))
+    moved, _ = flat(2.0, replace(CLEAN, motion_px=8.0))
     estimates = [estimator.estimate(image, lens) for image in (still, moved)]
     assert np.median(estimates[1].sigma) > np.median(estimates[0].sigma)
