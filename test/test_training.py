@@ -105,7 +105,7 @@ def test_memory_of_batches_is_bounded():
 
 def test_every_loss_prefers_the_truth(batch):
     right, wrong = losses.total(certain(batch), batch), losses.total(certain(batch, error=2.0), batch)
-    for name in ('blur', 'coc', 'outline'):
+    for name in ('blur', 'coc', 'side', 'outline'):
         assert wrong[name] > right[name] + 0.05
 
 
