@@ -136,3 +136,13 @@ def test_median_frame_and_worst_decile_by_hand():
     assert result['frame_median'] == pytest.approx(0.95) and result['worst_decile'] == pytest.approx(1.85)
     assert metrics.over_frames([0.3])['worst_decile'] == pytest.approx(0.3)
     assert all(math.isnan(value) for value in metrics.over_frames([float('nan')]).values())
+
+
+def test_distance_from_occlusion_edges_by_hand():
+    coc = np.zeros((9, 12), np.float32)
+    coc[:, 6:] = 3.0
+    coc[4, 2] = np.nan
+    assert metrics.edge_distance(coc)[0].tolist() == pytest.approx([5, 4, 3, 2, 1, 0, 0, 1, 2, 3, 4, 5], abs=0.1)
+    ramp = np.tile(np.linspace(0, 9, 12), (9, 1))
+    assert (metrics.edge_distance(ramp) > 1000).all() and (metrics.edge_distance(ramp.T) > 1000).all()
+    assert metrics.edge_distance(np.ones((1, 1))).shape == (1, 1)

@@ -31,7 +31,7 @@ def page(evaluation):
 def test_every_section_is_there(page):
     for heading in ('Errors', 'Where the errors are', 'Frames', 'How this was made'):
         assert f'<h2>{heading}</h2>' in page
-    for title in ('Error by depth', 'Error by blur', 'Calibration of sigma', 'Error by frame'):
+    for title in ('Error by depth', 'Error by blur', 'Side of focus', 'Calibration of sigma', 'Error by frame'):
         assert f'<h3>{title}</h3><svg' in page
     for title in ('Worst frame', 'Median frame', 'Best frame'):
         assert f'<h3>{title} ' in page

@@ -72,6 +72,19 @@ def test_numbers_by_hand():
     assert set(numbers['latency_ms']) == {'p50', 'p95', 'p99'} and 'tae' not in numbers
 
 
+def test_sign_accuracy_by_blur_and_by_distance_from_edges():
+    near, far = frame(0), frame(1, metres=1.5)
+    depth = near.depth.copy()
+    depth[:, 16:] = 1.0  # CoC -25 px beside 12.5 px
+    numbers = score([replace(near, depth=depth), far], Fake())
+    by_coc = {row['from']: row for row in numbers['sign_by_coc_px']}
+    assert sum(row['pixels'] for row in by_coc.values()) == 2 * np.prod(SHAPE)
+    assert all(row['sign_accuracy'] == (row['from'] > 0) for row in by_coc.values())
+    nearest = numbers['sign_by_edge_distance_px'][0]
+    assert (nearest['from'], nearest['to'], nearest['pixels']) == (0, 2, 4 * SHAPE[0])
+    assert nearest['sign_accuracy'] == 0.5
+
+
 def test_video_metrics_and_resets_follow_the_sequences():
     fake = Fake()
     frames = [*video(3), *(replace(f, sequence='hall') for f in video(2)), *(replace(f, stamp=None) for f in video(2))]

@@ -19,6 +19,7 @@ METRICS = (  # in the order of the JSON: means over frames, but for two medians 
     *('coc_mae_px', 'coc_median_px'),
 )
 SIGN_COC_PX = 0.5  # a true blur below this has no side that could be read
+EDGE_PX = 1.0  # a step of CoC from one pixel to the next that only an occlusion makes
 TEXTURE_PX, TEXTURE_LEVELS = 9, 1.0  # window, and standard deviation of grey levels of 255 that makes it textured
 
 
@@ -69,6 +70,17 @@ def textured(image: np.ndarray) -> np.ndarray:
     grey, window = image.mean(2, dtype=np.float32), (TEXTURE_PX, TEXTURE_PX)
     mean, square = cv2.blur(grey, window), cv2.blur(grey**2, window)
     return square - mean**2 >= TEXTURE_LEVELS**2
+
+
+def edge_distance(true_coc: np.ndarray) -> np.ndarray:
+    """(H, W) float32: pixels to the nearest occlusion edge, where CoC (H, W) changes by more than EDGE_PX between
+    neighbours; a large number where there is none. Holes make no edges."""
+    away = np.ones(true_coc.shape, np.uint8)
+    for axis in (0, 1):
+        jump = np.abs(np.diff(true_coc, axis=axis)) > EDGE_PX
+        first, second = (np.s_[:-1], np.s_[1:]) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
+        away[first][jump], away[second][jump] = 0, 0
+    return cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_5) if not away.all() else away * np.float32(4095)
 
 
 def frame_metrics(estimate: Estimate, truth: np.ndarray, true_coc: np.ndarray, texture: np.ndarray) -> dict:

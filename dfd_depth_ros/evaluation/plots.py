@@ -72,6 +72,25 @@ def error_by_coc(curves: Curves) -> str:
     return _svg(draw)
 
 
+def sides(curves: Curves) -> str:
+    """Share of pixels on the right side of focus, by distance from the nearest occlusion edge."""
+
+    def draw(axes):
+        side = curves.side_at
+        known = side.counts > 0
+        low, high = side.edges[:-1], side.edges[1:]
+        labels = [f'{a:g} to {b:g}' if b < 4096 else f'{a:g} and more' for a, b in zip(low, high, strict=True)]
+        places, right = np.arange(len(low)), np.where(known, side.below(0.5), 0)
+        axes.bar(places, right, color=BLUE, label='on the right side of focus')
+        axes.plot(places, side.counts / max(side.counts.sum(), 1), 'o--', color=ORANGE, label='share of the pixels')
+        axes.set_xticks(places, labels, rotation=20)
+        axes.set_xlabel('pixels from the nearest occlusion edge')
+        axes.set_ylim(0, 1)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+    return _svg(draw)
+
+
 def calibration(curves: Curves) -> str:
     """Share of pixels within k sigma, against the share that a Gaussian would have there."""
 

@@ -25,6 +25,12 @@ PLOTS = (
         lambda evaluation: plots.error_by_coc(evaluation.curves),
     ),
     (
+        'Side of focus',
+        'Pixels on the right side of focus, of those with more than half a pixel of blur. Near the edge of an occluder '
+        'the picture shows which surface is in front; far from any edge it takes context.',
+        lambda evaluation: plots.sides(evaluation.curves),
+    ),
+    (
         'Calibration of sigma',
         'Above the dashed line the error bar is too wide, below it too narrow.',
         lambda evaluation: plots.calibration(evaluation.curves),

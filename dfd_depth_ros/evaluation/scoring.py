@@ -11,7 +11,16 @@ import numpy as np
 
 from dfd_depth_ros.estimation.estimate import Estimate
 from dfd_depth_ros.evaluation.gallery import Gallery
-from dfd_depth_ros.evaluation.metrics import METRICS, frame_metrics, is_depth, mean_over_frames, over_frames, textured
+from dfd_depth_ros.evaluation.metrics import (
+    METRICS,
+    SIGN_COC_PX,
+    edge_distance,
+    frame_metrics,
+    is_depth,
+    mean_over_frames,
+    over_frames,
+    textured,
+)
 from dfd_depth_ros.evaluation.quantiles import HIGHEST, Quantiles
 from dfd_depth_ros.evaluation.temporal_metrics import PAIR_METRICS, pair_metrics
 from dfd_depth_ros.optics.lens import Lens
@@ -20,6 +29,7 @@ from dfd_depth_ros.scenes.rgbd import defocused
 
 DEPTH_EDGES_M = np.geomspace(0.1, 100, 61)
 COC_EDGES_PX = np.arange(-30.5, 31)
+DISTANCE_EDGES_PX = np.array([0, 2, 4, 8, 16, 32, 64, 128, 4096])
 
 
 class ScoreError(ValueError):
@@ -28,13 +38,18 @@ class ScoreError(ValueError):
 
 @dataclass
 class Curves:
-    """Distributions over all pixels with ground truth. error and claimed: |error| and sigma, both over the true depth,
-    by true depth. coc_error: |CoC error| in pixels by true CoC. z: |error| / sigma. rel and coc: as error and
-    coc_error, of all pixels together."""
+    """Distributions over all pixels with ground truth.
+
+    error, claimed: |error| and sigma, both over the true depth, by true depth. coc_error: |CoC error| in pixels by true
+    CoC. side, side_at: 1 on the wrong side of focus and 0 on the right one, by true CoC and by distance from the
+    nearest occlusion edge. z: |error| / sigma. rel, coc: as error and coc_error, of all pixels together.
+    """
 
     error: Quantiles = field(default_factory=lambda: Quantiles(DEPTH_EDGES_M))
     claimed: Quantiles = field(default_factory=lambda: Quantiles(DEPTH_EDGES_M))
     coc_error: Quantiles = field(default_factory=lambda: Quantiles(COC_EDGES_PX))
+    side: Quantiles = field(default_factory=lambda: Quantiles(COC_EDGES_PX))
+    side_at: Quantiles = field(default_factory=lambda: Quantiles(DISTANCE_EDGES_PX))
     z: Quantiles = field(default_factory=Quantiles)
     rel: Quantiles = field(default_factory=Quantiles)
     coc: Quantiles = field(default_factory=Quantiles)
@@ -45,6 +60,10 @@ class Curves:
         coc_error = np.abs(estimate.coc[known] - true_coc[known])
         self.coc_error.add(coc_error, true_coc[known])
         self.coc.add(coc_error)
+        readable = known & (np.abs(true_coc) > SIGN_COC_PX)
+        wrong = (estimate.coc > 0)[readable] != (true_coc > 0)[readable]
+        self.side.add(wrong, true_coc[readable])
+        self.side_at.add(wrong, edge_distance(true_coc)[readable])
         known &= is_depth(estimate.depth)
         error, sigma, true = np.abs(estimate.depth[known] - truth[known]), estimate.sigma[known], truth[known]
         self.error.add(error / true, true)
@@ -116,6 +135,8 @@ def _numbers(rows, pairs, seconds, curves, estimator) -> dict:
         'frames_with_truth': len(scored),
         **means,
         **(mean_over_frames(pairs, PAIR_METRICS) if pairs else {}),
+        'sign_by_coc_px': _shares(curves.side),
+        'sign_by_edge_distance_px': _shares(curves.side_at),
         'latency_ms': latency_ms(seconds[1:] or seconds),
         'weights_digest': estimator.digest,
         'model': estimator.model_name,
@@ -123,6 +144,16 @@ def _numbers(rows, pairs, seconds, curves, estimator) -> dict:
         'precision': estimator.precision,
         'per_frame': rows,
     }
+
+
+def _shares(side) -> list[dict]:
+    """Sign accuracy in each range that holds pixels."""
+    ranges = zip(side.edges[:-1], side.edges[1:], side.below(0.5), side.counts, strict=True)
+    return [
+        {'from': float(low), 'to': float(high), 'sign_accuracy': float(share), 'pixels': int(count)}
+        for low, high, share, count in ranges
+        if count
+    ]
 
 
 def _prepared(frame: Frame, lens: Lens | None, side: str | None) -> Frame:
