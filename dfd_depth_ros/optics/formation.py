@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from scipy.fft import next_fast_len
 
+from dfd_depth_ros.optics.aperture import Aperture
 from dfd_depth_ros.optics.lens import Lens
-from dfd_depth_ros.optics.psf import OTF, disc, frequencies
+from dfd_depth_ros.optics.psf import OTF, disc, transfer
 from dfd_depth_ros.optics.tone import from_srgb, to_srgb
 
 COVERED = 1e-4  # coverage under which a pixel counts as empty
@@ -65,7 +66,7 @@ def over(colour: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
     return (colour * visible).sum(1)
 
 
-def form(image: torch.Tensor, coc: torch.Tensor, planes: torch.Tensor, otf: OTF = disc) -> torch.Tensor:
+def form(image: torch.Tensor, coc: torch.Tensor, planes: torch.Tensor, otf: OTF | Aperture = disc) -> torch.Tensor:
     """Defocus one sharp picture. image: (B, 3, H, W) linear light. coc: (B, 1, H, W) signed pixels. planes: (P,)
     ascending signed CoC. Returns (B, 3, H, W). Differentiable in image and coc; runs where its inputs are."""
     height, width = image.shape[-2:]
@@ -73,7 +74,7 @@ def form(image: torch.Tensor, coc: torch.Tensor, planes: torch.Tensor, otf: OTF 
     padded = F.pad(torch.cat([image, coc], 1), _padding(margin, height, width), mode='replicate')
     masks = tents(padded[:, 3], planes).unsqueeze(2)
     spectra = torch.fft.rfft2(torch.cat([padded[:, None, :3] * masks, masks], 2))
-    spread = torch.fft.irfft2(spectra * _transfer(planes[:, None], padded, otf), s=padded.shape[-2:])
+    spread = torch.fft.irfft2(spectra * transfer(otf, planes[:, None], *padded.shape[-2:]), s=padded.shape[-2:])
     spread = spread[..., margin : margin + height, margin : margin + width]
     seen = over(spread, spread[:, :, 3:].clamp(0, 1))
     return seen[:, :3] / seen[:, 3:].clamp(min=COVERED)
@@ -92,7 +93,7 @@ def form_surfaces(
     surfaces: Iterable[Surface],
     lens: Lens,
     spacing: float = 1.0,
-    otf: OTF = disc,
+    otf: OTF | Aperture = disc,
     colour_shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> torch.Tensor:
     """Defocus a scene of surfaces given from back to front. spacing: pixels of CoC between planes. colour_shift: CoC
@@ -125,10 +126,10 @@ def _spread(surface, lens, spacing, otf, colour_shift):
     masks = tents(coc, planes) * alpha
     spectra = torch.fft.rfft2(torch.cat([colour * masks[:, None], masks[:, None]], 1))
     shift = planes.new_tensor(colour_shift if any(colour_shift) else [0.0])
-    transfer = _transfer(planes[:, None] + shift, coc, otf)
+    blurs = transfer(otf, planes[:, None] + shift, *coc.shape[-2:])
     if any(colour_shift):
-        transfer = transfer[:, [0, 1, 2, 1]]  # coverage spreads as green does
-    spread = torch.fft.irfft2((spectra * transfer).sum(0), s=coc.shape[-2:])
+        blurs = blurs[:, [0, 1, 2, 1]]  # coverage spreads as green does
+    spread = torch.fft.irfft2((spectra * blurs).sum(0), s=coc.shape[-2:])
     height, width = surface.alpha.shape
     spread = F.pad(spread, (left, width - right, top, height - bottom))
     return spread[:3], spread[3:]
@@ -147,7 +148,7 @@ def _window(solid, reach):
 
 
 def render_rgbd(
-    image: np.ndarray, inverse_depth: np.ndarray, lens: Lens, planes: int = 24, otf: OTF = disc
+    image: np.ndarray, inverse_depth: np.ndarray, lens: Lens, planes: int = 24, otf: OTF | Aperture = disc
 ) -> np.ndarray:
     """Defocus a photograph with depth. image: (H, W, 3) uint8 sRGB, sharp. inverse_depth: (H, W) 1/m, without holes.
     Returns (H, W, 3) uint8 sRGB. Raises ValueError where shapes differ or depth has holes."""
@@ -167,11 +168,3 @@ def _padding(margin, height, width):
     right = next_fast_len(width + 2 * margin, real=True) - width - margin
     bottom = next_fast_len(height + 2 * margin, real=True) - height - margin
     return (margin, right, margin, bottom)
-
-
-def _transfer(diameters, like, otf):
-    """OTFs on the grid of `torch.fft.rfft2`; negative vertical frequencies mirror the positive ones."""
-    height, width = like.shape[-2:]
-    grid = frequencies(height, width, device=like.device, dtype=like.dtype)[: height // 2 + 1]
-    upper = otf(diameters[..., None, None] * grid)
-    return torch.cat([upper, upper[..., 1 : (height + 1) // 2, :].flip(-2)], -2)

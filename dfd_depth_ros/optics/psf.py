@@ -24,7 +24,9 @@ import numpy as np
 import torch
 from scipy.special import gamma, j0
 
-OTF = Callable[[torch.Tensor], torch.Tensor]
+from dfd_depth_ros.optics.aperture import Aperture
+
+OTF = Callable[[torch.Tensor], torch.Tensor]  # radially symmetric; `Aperture` is what is not
 
 
 class _BesselJ1(torch.autograd.Function):
@@ -103,16 +105,19 @@ def _power_table(exponent: float) -> np.ndarray:
     return (j0(2 * np.pi * x[:, None] * r[None]) @ weight) / weight.sum()
 
 
-def frequencies(height: int, width: int, device=None, dtype=torch.float32) -> torch.Tensor:
-    """|frequency| in cycles per pixel on the grid of `torch.fft.rfft2`, (height, width // 2 + 1)."""
-    fy = torch.fft.fftfreq(height, device=device, dtype=dtype)
-    fx = torch.fft.rfftfreq(width, device=device, dtype=dtype)
-    return torch.hypot(fy[:, None], fx[None, :])
+def transfer(otf: OTF | Aperture, diameters: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """OTF of each signed CoC diameter in pixels on the grid of `torch.fft.rfft2`: (..., height, width // 2 + 1)."""
+    like = {'device': diameters.device, 'dtype': diameters.dtype}
+    vertical, horizontal = torch.fft.fftfreq(height, **like)[:, None], torch.fft.rfftfreq(width, **like)[None]
+    diameters = diameters[..., None, None]
+    if isinstance(otf, Aperture):
+        return otf(diameters * vertical, diameters * horizontal)
+    above = otf(diameters * torch.hypot(vertical[: height // 2 + 1], horizontal))
+    return torch.cat([above, above[..., 1 : (height + 1) // 2, :].flip(-2)], -2)  # the other rows mirror these
 
 
-def blur(images: torch.Tensor, diameters: torch.Tensor, otf: OTF = disc) -> torch.Tensor:
+def blur(images: torch.Tensor, diameters: torch.Tensor, otf: OTF | Aperture = disc) -> torch.Tensor:
     """Blur images (..., H, W) by signed CoC diameters in pixels, broadcast against (...); the border wraps, so pad
     by half the largest diameter where that matters. Differentiable in images and, through the OTF, in diameters."""
     height, width = images.shape[-2:]
-    transfer = otf(diameters[..., None, None] * frequencies(height, width, images.device, images.dtype))
-    return torch.fft.irfft2(torch.fft.rfft2(images) * transfer, s=(height, width))
+    return torch.fft.irfft2(torch.fft.rfft2(images) * transfer(otf, diameters, height, width), s=(height, width))

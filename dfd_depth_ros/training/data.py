@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from dfd_depth_ros.optics.aperture import Aperture, cats_eye, matched, polygon
 from dfd_depth_ros.optics.formation import form_surfaces
 from dfd_depth_ros.optics.psf import power, spherical
 from dfd_depth_ros.optics.sensor import random_sensor
@@ -53,7 +54,7 @@ class Pairs(Dataset):
         index += self.first
         rng = np.random.default_rng([self.scenes.seed, 3, index])
         scene = self.scenes[index]
-        otf = spherical(rng.uniform(-1, 1)) if rng.random() < 0.3 else power(rng.choice(EXPONENTS))
+        otf = _random_psf(rng)
         fringe = rng.uniform(*SHIFTS) * rng.choice([-1, 1], p=[0.2, 0.8])
         shift = (fringe, 0.0, fringe * rng.uniform(-0.3, 1)) if rng.random() < 0.6 else (0.0, 0.0, 0.0)
         first = random_lens(rng, scene)
@@ -99,6 +100,18 @@ class Batches(IterableDataset):
             kept.extend(new)
             again = rng.integers(len(kept), size=self.count - self.fresh)
             yield expose(new + [kept[i] for i in again], rng)
+
+
+def _random_psf(rng):
+    """Mostly a disc with edges more or less soft; else spherical aberration, an iris of blades or a cat's eye."""
+    kind = rng.choice(4, p=(0.6, 0.2, 0.1, 0.1))
+    if kind == 0:
+        return power(rng.choice(EXPONENTS))
+    if kind == 1:
+        return spherical(rng.uniform(-1, 1))
+    turn = rng.uniform(0, 2 * np.pi)
+    mask = polygon(int(rng.integers(5, 10)), turn) if kind == 2 else cats_eye(rng.uniform(0.1, 0.7), turn)
+    return Aperture(mask.float(), matched(mask))
 
 
 def _crop(image):
