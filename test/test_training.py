@@ -17,7 +17,7 @@ from dfd_depth_ros.networks.weights import load_weights
 from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.scenes import procedural
 from dfd_depth_ros.training import losses
-from dfd_depth_ros.training.data import Batch, Batches, Pairs, expose
+from dfd_depth_ros.training.data import Batch, Batches, Pairs, _random_fringe, expose
 from dfd_depth_ros.training.offline import TrainConfig, train
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
 
@@ -84,6 +84,13 @@ def test_blur_in_the_picture_follows_the_label():
         if float((blur[0] - blur[1]).abs()) > 1:
             agree.append(bool((sharpness[0] > sharpness[1]) == (blur[0] < blur[1])))
     assert len(agree) > 4 and np.mean(agree) > 0.8
+
+
+def test_fringes_are_green_behind_focus():
+    fringes = np.array([_random_fringe(np.random.default_rng(seed)) for seed in range(400)])
+    red, green, blue = fringes.T
+    assert (green == 0).all() and 0.2 < (red == 0).mean() < 0.4
+    assert (red[red != 0] < 0).mean() > 0.8 and np.mean(blue[red != 0]) < -0.05 and abs(fringes).max() < 1
 
 
 def test_batches_go_on_where_they_stopped_and_remember():

@@ -19,7 +19,7 @@ from dfd_depth_ros.optics.sensor import random_sensor
 from dfd_depth_ros.scenes.procedural import Scenes, random_lens
 
 MARGIN = 16  # pixels around the crop that blur may reach into
-SHIFTS = (0.0, 0.5)  # range of longitudinal chromatic aberration, pixels of CoC
+FRINGE_PX = 0.8  # largest longitudinal chromatic aberration, pixels of CoC between green and red
 EXPONENTS = np.geomspace(2, 32, 17)  # of the PSF: from Gaussian to disc
 
 
@@ -55,8 +55,7 @@ class Pairs(Dataset):
         rng = np.random.default_rng([self.scenes.seed, 3, index])
         scene = self.scenes[index]
         otf = _random_psf(rng)
-        fringe = rng.uniform(*SHIFTS) * rng.choice([-1, 1], p=[0.2, 0.8])
-        shift = (fringe, 0.0, fringe * rng.uniform(-0.3, 1)) if rng.random() < 0.6 else (0.0, 0.0, 0.0)
+        shift = _random_fringe(rng)
         first = random_lens(rng, scene)
         lenses = (first, random_lens(rng, scene, first.focal_length_m))
         light = [_crop(form_surfaces(scene.surfaces, lens, 0.75, otf, shift)) for lens in lenses]
@@ -112,6 +111,15 @@ def _random_psf(rng):
     turn = rng.uniform(0, 2 * np.pi)
     mask = polygon(int(rng.integers(5, 10)), turn) if kind == 2 else cats_eye(rng.uniform(0.1, 0.7), turn)
     return Aperture(mask.float(), matched(mask))
+
+
+def _random_fringe(rng):
+    """CoC added to red, green and blue. Nearly every lens focuses green nearest, so red and blue are blurred less than
+    green behind focus (green fringes) and more in front of it (purple ones); Smith, "Modern Optical Engineering"."""
+    if rng.random() > 0.7:
+        return (0.0, 0.0, 0.0)
+    red = rng.uniform(0, FRINGE_PX) * rng.choice([-1, 1], p=[0.9, 0.1])
+    return (red, 0.0, red * rng.uniform(-0.2, 1.2))
 
 
 def _crop(image):
