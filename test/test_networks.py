@@ -7,11 +7,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dfd_depth_ros.networks.cues import LocalSpectrum
+from dfd_depth_ros.networks.defocus import Defocus
+from dfd_depth_ros.networks.depth import _rays, lens_state
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel, to_pixels
 from dfd_depth_ros.networks.weights import WeightsError, load_weights, save_weights
+from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.psf import blur
 
-LENS = torch.tensor([[12.4, 0.6]])
+LENS = torch.tensor([[12.4, 0.6, 80.0, 31.5, 31.5]])
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +40,7 @@ def test_at_most_five_million_parameters(name):
 @pytest.mark.parametrize('size', [(1, 1), (7, 50), (64, 96), (100, 75)])
 def test_any_size_gives_maps_of_that_size(model, size):
     with torch.inference_mode():
-        out = model(torch.rand(2, 3, *size), LENS.expand(2, 2))
+        out = model(torch.rand(2, 3, *size), LENS.expand(2, -1))
     for value in (out.coc, out.sigma, out.far):
         assert value.shape == (2, 1, *size) and bool(value.isfinite().all())
     assert bool((out.sigma > 0).all()) and bool((out.defocus.magnitude >= 0).all())
@@ -47,16 +50,27 @@ def test_any_size_gives_maps_of_that_size(model, size):
 def test_the_lens_matters_to_depth_and_not_to_blur(model):
     image = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        one, other = model(image, LENS), model(image, torch.tensor([[40.0, 0.2]]))
+        one, other = model(image, LENS), model(image, torch.tensor([[40.0, 0.2, 80.0, 31.5, 31.5]]))
     assert torch.equal(one.defocus.magnitude, other.defocus.magnitude)
     assert not torch.allclose(one.coc, other.coc)
+
+
+def test_rays_are_tangents_of_the_angles_to_the_axis():
+    lens = Lens.focused_at(2.0, focal_length_m=0.05, f_number=2.0, pixel_pitch_m=1e-4)  # 500 pixels
+    state = torch.tensor([lens_state(lens, 40, 64)])
+    assert state[0].tolist() == pytest.approx([lens.gain, 0.5, 500.0, 31.5, 19.5], rel=1e-5)
+    cells = torch.zeros(1, 1, 10, 16)
+    right, down = _rays(Defocus(cells, cells, cells, cells, cells), state)
+    assert float(right[..., 0]) == pytest.approx((1.5 - 31.5) / 500) and float(right[..., -1]) == -float(right[..., 0])
+    assert down.shape == (1, 1, 10, 1) and float(down[..., 9, 0]) == pytest.approx((37.5 - 19.5) / 500)
+    assert lens_state(lens, 40, 64, (3.0, 4.0))[3:] == [3.0, 4.0]
 
 
 def test_folding_normalisation_changes_nothing():
     torch.manual_seed(1)
     model = DfdModel()
     for _ in range(2):  # so that running statistics differ from their start
-        model.train()(torch.rand(2, 3, 64, 64), LENS.expand(2, 2))
+        model.train()(torch.rand(2, 3, 64, 64), LENS.expand(2, -1))
     image = torch.rand(1, 3, 64, 96)
     with torch.inference_mode():
         before = model.eval()(image, LENS).coc
@@ -66,7 +80,7 @@ def test_folding_normalisation_changes_nothing():
 
 
 def test_every_parameter_gets_a_gradient(model):
-    out = model(torch.rand(2, 3, 64, 64), LENS.expand(2, 2))
+    out = model(torch.rand(2, 3, 64, 64), LENS.expand(2, -1))
     (out.coc.sum() + out.sigma.log().sum() + out.far.sum() + out.defocus.log_sigma.sum()).backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) and bool(p.grad.any()) for p in model.parameters())
     model.zero_grad(set_to_none=True)

@@ -66,12 +66,37 @@ def test_a_seed_names_a_pair():
 
 
 def test_pairs_show_one_scene_through_one_lens_at_two_settings(batch):
-    assert batch.image.shape == (6, 3, 64, 64) and batch.coc.shape == (6, 1, 64, 64) and batch.lens.shape == (6, 2)
+    assert batch.image.shape == (6, 3, 64, 64) and batch.coc.shape == (6, 1, 64, 64) and batch.lens.shape == (6, 5)
     assert float(batch.image.min()) >= 0 and float(batch.image.max()) <= 1
-    gain, focus = batch.lens[:, 0, None, None], batch.lens[:, 1, None, None]
+    gain, focus = (batch.lens[:, i, None, None] for i in (0, 1))
     inverse = focus - batch.coc[:, 0] / gain
     torch.testing.assert_close(inverse[0::2], inverse[1::2], atol=1e-4, rtol=1e-4)
     assert float((batch.coc[0::2] - batch.coc[1::2]).abs().mean()) > 0.1
+
+
+def test_rays_of_a_window_are_those_of_its_scene():
+    """Neighbouring columns of a wall that meets the axis at a right angle have one depth: with the rays of the labels,
+    each room wall is a plane."""
+    pairs, flat = Pairs(64, seed=4, length=6), []
+    for i in range(6):
+        _, coc, lens = pairs[i]
+        gain, focus, fx, x, y = lens[0].tolist()
+        inverse = focus - coc[0, 0].double() / gain
+        rows, columns = torch.meshgrid(*[torch.arange(64.0)] * 2, indexing='ij')
+        rays = torch.stack([(columns - x) / fx, (rows - y) / fx, torch.ones(64, 64)], -1).double()
+        window = np.s_[:8, :8]
+        plane = torch.linalg.lstsq(rays[window].reshape(-1, 3), inverse[window].reshape(-1, 1))  # n . ray = 1 / depth
+        error = rays[window].reshape(-1, 3) @ plane.solution - inverse[window].reshape(-1, 1)
+        flat.append(float(error.abs().max()) < 1e-4)
+    assert sum(flat) >= 4
+
+
+def test_a_mirrored_pair_has_a_mirrored_axis():
+    pair = Pairs(32, seed=1, length=1)[0]
+    batches = [expose([pair], np.random.default_rng(seed)) for seed in range(8)]
+    places = {round(float(batch.lens[0, 3]), 3) for batch in batches}
+    x = float(pair[2][0, 3])
+    assert places == {round(x, 3), round(31 - x, 3)}
 
 
 def test_blur_in_the_picture_follows_the_label():
@@ -95,19 +120,19 @@ def test_fringes_are_green_behind_focus():
 
 def test_batches_go_on_where_they_stopped_and_remember():
     one = list(itertools.islice(Batches(32, 3, count=3, fresh=1, capacity=8), 4))
-    assert one[0].image.shape == (6, 3, 32, 32) and one[0].lens.shape == (6, 2)
+    assert one[0].image.shape == (6, 3, 32, 32) and one[0].lens.shape == (6, 5)
     again = list(itertools.islice(Batches(32, 3, count=3, fresh=1, capacity=8), 4))
     assert all(torch.equal(a.image, b.image) for a, b in zip(one, again, strict=True))
     later = next(iter(Batches(32, 3, count=3, fresh=1, capacity=8, first=2)))
-    assert torch.equal(later.lens[:2], one[2].lens[:2])
-    fresh = {tuple(batch.lens[0].tolist()) for batch in one}
-    assert {tuple(lens.tolist()) for lens in one[3].lens[0::2]} <= fresh
+    assert torch.equal(later.lens[:2, :2], one[2].lens[:2, :2])  # the axis may be mirrored
+    fresh = {tuple(batch.lens[0, :2].tolist()) for batch in one}
+    assert {tuple(lens.tolist()) for lens in one[3].lens[0::2, :2]} <= fresh
 
 
 def test_memory_of_batches_is_bounded():
     batches = list(itertools.islice(Batches(32, 3, count=6, fresh=1, capacity=2), 5))
-    last = [tuple(batch.lens[0].tolist()) for batch in batches[-2:]]
-    assert {tuple(lens.tolist()) for lens in batches[-1].lens[0::2]} <= set(last)
+    last = [tuple(batch.lens[0, :2].tolist()) for batch in batches[-2:]]
+    assert {tuple(lens.tolist()) for lens in batches[-1].lens[0::2, :2]} <= set(last)
 
 
 def test_every_loss_prefers_the_truth(batch):

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from dfd_depth_ros.estimation.estimate import Estimate
+from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.precision import can_be_trusted, mixed, pays
 from dfd_depth_ros.networks.weights import load_weights
@@ -56,7 +57,7 @@ class DepthEstimator:
         _check(image)
         pixels = torch.tensor(image, device=self.device)
         batch = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last).float() / 255
-        state = torch.tensor([[lens.gain, lens.focus_dioptre]], dtype=torch.float32, device=self.device)
+        state = torch.tensor([lens_state(lens, *image.shape[:2])], dtype=torch.float32, device=self.device)
         with mixed(self.device, self.precision == 'bfloat16'):
             prediction = self.model(batch, state, lens.side)
         inverse = lens.inverse_depth(prediction.coc[0, 0]).clamp(min=NEVER_BEYOND)

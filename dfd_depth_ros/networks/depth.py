@@ -2,8 +2,9 @@
 lens' own units.
 
 Inverse depth is 1/s - c / K, so relative to the focus distance only one number of the lens matters: c_inf = K / s, the
-CoC of a point at infinity (s / d = 1 - c / c_inf). DepthNet sees both hypotheses, near and far, in that unit, and adds
-to the evidence of DefocusNet what the surroundings tell. One set of weights therefore serves every camera.
+CoC of a point at infinity (s / d = 1 - c / c_inf). DepthNet sees both hypotheses, near and far, in that unit, and the
+direction in which each pixel looks, and adds to the evidence of DefocusNet what the surroundings tell. One set of
+weights therefore serves every camera.
 """
 
 import torch
@@ -12,14 +13,22 @@ from torch import nn
 from dfd_depth_ros.networks.blocks import UNet, conv, upsample
 from dfd_depth_ros.networks.defocus import Defocus
 from dfd_depth_ros.networks.posterior import BINS
+from dfd_depth_ros.optics.lens import Lens
 
-LENS_CHANNELS = 8
+LENS_CHANNELS = 10
 CELL = 4  # pixels on a side of a cell of the distribution
 NEIGHBOURS = 9
 
 
+def lens_state(lens: Lens, height: int, width: int, centre: tuple[float, float] | None = None) -> list[float]:
+    """What the networks are told of a lens: gain K in pixel * metre, focus in dioptres, focal length in pixels, and the
+    principal point x, y in pixels, in the middle of (height, width) pixels unless `centre` says otherwise."""
+    x, y = centre or ((width - 1) / 2, (height - 1) / 2)
+    return [lens.gain, lens.focus_dioptre, lens.focal_length_m / lens.pixel_pitch_m, x, y]
+
+
 class DepthNet(nn.Module):
-    """`Defocus` and lens (B, 2: gain in pixel * metre, focus in dioptres) to logits of signed CoC (B, BINS, H/4, W/4)
+    """`Defocus` and lens (B, 5, see `lens_state`) to logits of signed CoC (B, BINS, H/4, W/4)
     and, for each pixel of a cell, logits of the cells around it that it belongs to (B, 9, 16, H/4, W/4; Teed and Deng,
     "RAFT", ECCV 2020). H and W of the picture are multiples of 32.
 
@@ -46,10 +55,20 @@ class DepthNet(nn.Module):
 
 
 def _in_lens_units(defocus: Defocus, lens: torch.Tensor) -> torch.Tensor:
-    """(B, 8, H/4, W/4): the blur as read, both hypotheses of s / d, and the lens as constant maps."""
-    gain, focus = lens[:, :1, None, None], lens[:, 1:, None, None]
+    """(B, 10, H/4, W/4): the blur as read, both hypotheses of s / d, the lens as constant maps, and the rays."""
+    gain, focus = lens[:, :1, None, None], lens[:, 1:2, None, None]
     at_infinity = gain * focus
     ratio = (defocus.magnitude / (at_infinity + 0.1)).clamp(max=4)
     maps = [defocus.magnitude / 4, defocus.log_sigma, torch.tanh(defocus.far_logit / 2), 1 - ratio, 1 + ratio]
     constants = [torch.log1p(at_infinity) / 2, torch.log2(focus + 0.05) / 2, torch.log2(gain) / 4]
-    return torch.cat([*maps, *(value.expand_as(defocus.magnitude) for value in constants)], 1)
+    return torch.cat([*maps, *(value.expand_as(defocus.magnitude) for value in [*constants, *_rays(defocus, lens)])], 1)
+
+
+def _rays(defocus, lens):
+    """Tangents of the angles to the optical axis, to the right and down."""
+    rows, columns = (
+        torch.arange(count, device=lens.device, dtype=lens.dtype) * CELL + (CELL - 1) / 2
+        for count in defocus.magnitude.shape[-2:]
+    )
+    fx, x, y = (lens[:, index, None, None, None] for index in (2, 3, 4))
+    return ((columns - x) / fx).clamp(-2, 2), ((rows[:, None] - y) / fx).clamp(-2, 2)

@@ -50,7 +50,7 @@ class Prediction:
 class DfdModel(nn.Module):
     """DefocusNet and DepthNet of a named architecture.
 
-    image: (B, 3, H, W) gamma-encoded RGB in 0..1, any size. lens: (B, 2) gain K in pixel * metre and focus in dioptres.
+    image: (B, 3, H, W) gamma-encoded RGB in 0..1, any size. lens: (B, 5), see `lens_state`.
     side: which side of focus is possible, 'both', 'behind' or 'front'. sigma_scale: calibration of sigma found after
     training, carried with the weights. Raises ValueError for an unknown architecture.
     """
@@ -73,7 +73,7 @@ class DfdModel(nn.Module):
         height, width = image.shape[-2:]
         defocus = self.defocus_net(pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode='replicate'))
         logits, belong = self.depth_net(defocus, lens)
-        logits = posterior.masked(logits, posterior.possible(lens.prod(1), side))
+        logits = posterior.masked(logits, posterior.possible(lens[:, 0] * lens[:, 1], side))
         return Distribution(logits, belong, defocus)
 
     def read(self, found: Distribution, size: tuple[int, int]) -> Prediction:

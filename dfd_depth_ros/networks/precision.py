@@ -20,7 +20,7 @@ def mixed(device: torch.device | str, wanted: bool = True) -> torch.autocast:
 @torch.inference_mode()
 def can_be_trusted(model: DfdModel, device: torch.device | str) -> bool:
     """Whether bfloat16 gives what float32 gives on a test picture, to within TOLERANCE; a model of NaN cannot."""
-    image, lens = _test_picture().to(device), torch.tensor([[12.0, 0.6]], device=device)
+    image, lens = _test_picture().to(device), torch.tensor([[12.0, 0.6, 400.0, 127.5, 95.5]], device=device)
     exact = model(image, lens)
     with mixed(device):
         fast = model(image, lens)

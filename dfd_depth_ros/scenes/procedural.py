@@ -23,11 +23,13 @@ FARTHEST, NEAREST = 1 / 60, 8.0  # dioptres between which every scene lies
 
 @dataclass(frozen=True)
 class Scene:
-    """surfaces: back to front. inverse_depth: (H, W) 1/m of what is seen. fx: focal length in pixels."""
+    """surfaces: back to front. inverse_depth: (H, W) 1/m of what is seen. fx, centre: focal length and principal point
+    (x, y) in pixels."""
 
     surfaces: list[Surface]
     inverse_depth: torch.Tensor
     fx: float
+    centre: tuple[float, float]
 
 
 class Scenes:
@@ -66,7 +68,7 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], textures: list
     seen = [[part for part in thing if part is not None] for thing in things]
     seen = sorted(filter(None, seen), key=lambda thing: _nearness(thing[0]))
     found = [(colour, alpha, inverse / scale) for colour, alpha, inverse in [room, *sum(seen, [])]]
-    return _assemble(rng, found, view.fx)
+    return _assemble(rng, found, view)
 
 
 def random_lens(rng: np.random.Generator, scene: Scene, focal_length_m: float | None = None) -> Lens:
@@ -123,7 +125,7 @@ def _nearness(found):
     return np.median(inverse[alpha > 0.5])
 
 
-def _assemble(rng, found, fx):
+def _assemble(rng, found, view):
     seen, light = found[0][2], found[0][0]
     for colour, alpha, inverse in found[1:]:
         seen = np.where(alpha > 0.5, inverse, seen)
@@ -134,7 +136,7 @@ def _assemble(rng, found, fx):
         lit = _linear(colour) * torch.from_numpy(_illumination(rng, alpha.shape)) * exposure
         soft = cv2.GaussianBlur(alpha, (3, 3), 0.5) if number else alpha
         surfaces.append(Surface(lit.contiguous(), _tensor(soft), _tensor(inverse.clip(FARTHEST, NEAREST))))
-    return Scene(surfaces, _tensor(seen.clip(FARTHEST, NEAREST)), fx)
+    return Scene(surfaces, _tensor(seen.clip(FARTHEST, NEAREST)), view.fx, view.centre)
 
 
 def _illumination(rng, shape):

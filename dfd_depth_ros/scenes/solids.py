@@ -18,10 +18,12 @@ SOFT = 0.15  # share of surfaces whose own picture is soft: prints, photographs,
 @dataclass(frozen=True)
 class View:
     """Rays of a window: origin at the camera, in room axes (x right, y down, z into the room). rays: (3, H, W) with
-    unit depth along the optical axis, so that a multiple of a ray is a depth."""
+    unit depth along the optical axis, so that a multiple of a ray is a depth. fx: focal length in pixels. centre:
+    principal point (x, y) in pixels of the window."""
 
     rays: np.ndarray
     fx: float
+    centre: tuple[float, float]
 
     @classmethod
     def random(cls, rng: np.random.Generator, size: tuple[int, int]) -> 'View':
@@ -31,11 +33,12 @@ class View:
         fx = width / (2 * np.tan(np.radians(rng.uniform(22, 75)) / 2))
         corner = rng.uniform(np.minimum(whole - size, 0) / 2, np.maximum(whole - size, 0))
         y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
-        rays = np.stack([x + corner[1] - width / 2, y + corner[0] - whole[0] / 2, np.full_like(x, fx)]) / fx
-        yaw, pitch, roll = rng.normal(0, 0.5), rng.normal(0.08, 0.15), rng.normal(0, 0.03)
+        centre = (width / 2 - corner[1], whole[0] / 2 - corner[0])
+        rays = np.stack([x - centre[0], y - centre[1], np.full_like(x, fx)]) / fx
+        yaw, pitch, roll = rng.normal(0, 0.5), rng.normal(0.1, 0.18), rng.normal(0, 0.03)
         turn = cv2.Rodrigues(np.array([0, yaw, 0]))[0] @ cv2.Rodrigues(np.array([-pitch, 0, 0]))[0]
         turn = turn @ cv2.Rodrigues(np.array([0, 0, roll]))[0]
-        return cls(np.einsum('ij,jyx->iyx', turn, rays).astype(np.float32), fx)
+        return cls(np.einsum('ij,jyx->iyx', turn, rays).astype(np.float32), fx, centre)
 
 
 class Painter:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.optics.aperture import Aperture, cats_eye, matched, polygon
 from dfd_depth_ros.optics.formation import form_surfaces
 from dfd_depth_ros.optics.psf import power, spherical
@@ -25,8 +26,8 @@ EXPONENTS = np.geomspace(2, 32, 17)  # of the PSF: from Gaussian to disc
 
 @dataclass(frozen=True)
 class Batch:
-    """image: (N, 3, H, W) 0..1 gamma-encoded. coc: (N, 1, H, W) signed pixels. lens: (N, 2) gain in pixel * metre and
-    focus in dioptres. Rows 2i and 2i + 1 show one scene."""
+    """image: (N, 3, H, W) 0..1 gamma-encoded. coc: (N, 1, H, W) signed pixels. lens: (N, 5), see
+    `networks.depth.lens_state`. Rows 2i and 2i + 1 show one scene."""
 
     image: torch.Tensor
     coc: torch.Tensor
@@ -38,7 +39,7 @@ class Batch:
 
 
 class Pairs(Dataset):
-    """`pairs[i]`: linear light (2, 3, size, size) half floats, signed CoC (2, 1, size, size) and lens (2, 2).
+    """`pairs[i]`: linear light (2, 3, size, size) half floats, signed CoC (2, 1, size, size) and lens (2, 5).
     Pictures are still without a sensor: `expose` gives them one, another each time."""
 
     def __init__(self, size: int, seed: int, length: int, first: int = 0):
@@ -60,7 +61,8 @@ class Pairs(Dataset):
         lenses = (first, random_lens(rng, scene, first.focal_length_m))
         light = [_crop(form_surfaces(scene.surfaces, lens, 0.75, otf, shift)) for lens in lenses]
         coc = [_crop(lens.coc(scene.inverse_depth))[None] for lens in lenses]
-        state = torch.tensor([[lens.gain, lens.focus_dioptre] for lens in lenses], dtype=torch.float32)
+        centre = tuple(place - MARGIN for place in scene.centre)
+        state = torch.tensor([lens_state(lens, *coc[0].shape[-2:], centre) for lens in lenses], dtype=torch.float32)
         return torch.stack(light).half(), torch.stack(coc), state
 
 
@@ -74,7 +76,7 @@ def expose(pairs: list, rng: np.random.Generator) -> Batch:
             image = image.mean(0, keepdim=True).expand(3, -1, -1) if grey else image
             images.append(image.flip(-1) if flip else image)
             cocs.append(blur.flip(-1) if flip else blur)
-        lenses.append(lens)
+        lenses.append(_mirrored(lens, coc.shape[-1]) if flip else lens)
     return Batch(torch.stack(images), torch.stack(cocs), torch.cat(lenses))
 
 
@@ -99,6 +101,13 @@ class Batches(IterableDataset):
             kept.extend(new)
             again = rng.integers(len(kept), size=self.count - self.fresh)
             yield expose(new + [kept[i] for i in again], rng)
+
+
+def _mirrored(lens, width):
+    """The lens of a picture that is turned left to right."""
+    lens = lens.clone()
+    lens[:, 3] = width - 1 - lens[:, 3]
+    return lens
 
 
 def _random_psf(rng):

@@ -65,7 +65,7 @@ def total(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
 
 
 def _inverse(coc, lens):
-    gain, focus = lens[:, :1, None, None], lens[:, 1:, None, None]
+    gain, focus = lens[:, :1, None, None], lens[:, 1:2, None, None]
     return focus - coc / gain
 
 
