@@ -19,6 +19,7 @@ from dfd_depth_ros.scenes.simulated import SCENES, camera_loop, film_set
 
 TOPICS = {'image_raw': Image, 'camera_info': CameraInfo, 'lens': JointState, 'ground_truth/depth': Image}
 FRAME_ID = 'camera_optical_frame'
+KEPT = 30  # frames that a reliable listener may lag behind: a recorder on a busy machine must miss none
 PARAMETERS = {
     'rate_hz': Spec(5.0, 'Frames in a second.', 'Hz', low=0.01, high=1000.0, live=True),
     'scene': Spec('motorcycle', 'What the camera looks at.', choices=SCENES),
@@ -47,7 +48,7 @@ class CameraSimulator(Node):
         self._loop = itertools.cycle([to_messages(frame) for frame in self._rendered()])
         overrides = QoSOverridingOptions.with_default_policies()
         self._outputs = {
-            topic: self.create_publisher(kind, topic, reliable(), qos_overriding_options=overrides)
+            topic: self.create_publisher(kind, topic, reliable(KEPT), qos_overriding_options=overrides)
             for topic, kind in TOPICS.items()
         }
         self._sent = 0

@@ -28,7 +28,7 @@ class View:
     @classmethod
     def random(cls, rng: np.random.Generator, size: tuple[int, int]) -> 'View':
         """A window of (H, W) pixels of a camera of 22 to 75 degrees, at the height of an eye."""
-        width = int(2 ** rng.uniform(7.6, 10))
+        width = int(2 ** rng.uniform(8.1, 10))
         whole = np.array([width * 3 // 4, width])
         fx = width / (2 * np.tan(np.radians(rng.uniform(22, 75)) / 2))
         corner = rng.uniform(np.minimum(whole - size, 0) / 2, np.maximum(whole - size, 0))

@@ -20,7 +20,7 @@ from dfd_depth_ros.optics.sensor import random_sensor
 from dfd_depth_ros.scenes.procedural import Scenes, random_lens
 
 MARGIN = 16  # pixels around the crop that blur may reach into
-FRINGE_PX = 0.8  # largest longitudinal chromatic aberration, pixels of CoC between green and red
+FRINGE_PX = 0.4  # largest longitudinal chromatic aberration, pixels of CoC between green and red
 EXPONENTS = np.geomspace(2, 32, 17)  # of the PSF: from Gaussian to disc
 
 
@@ -112,20 +112,20 @@ def _mirrored(lens, width):
 
 def _random_psf(rng):
     """Mostly a disc with edges more or less soft; else spherical aberration, an iris of blades or a cat's eye."""
-    kind = rng.choice(4, p=(0.6, 0.2, 0.1, 0.1))
+    kind = rng.choice(4, p=(0.8, 0.1, 0.05, 0.05))
     if kind == 0:
         return power(rng.choice(EXPONENTS))
     if kind == 1:
-        return spherical(rng.uniform(-1, 1))
+        return spherical(rng.uniform(-0.6, 0.6))
     turn = rng.uniform(0, 2 * np.pi)
-    mask = polygon(int(rng.integers(5, 10)), turn) if kind == 2 else cats_eye(rng.uniform(0.1, 0.7), turn)
+    mask = polygon(int(rng.integers(5, 10)), turn) if kind == 2 else cats_eye(rng.uniform(0.1, 0.5), turn)
     return Aperture(mask.float(), matched(mask))
 
 
 def _random_fringe(rng):
     """CoC added to red, green and blue. Nearly every lens focuses green nearest, so red and blue are blurred less than
     green behind focus (green fringes) and more in front of it (purple ones); Smith, "Modern Optical Engineering"."""
-    if rng.random() > 0.7:
+    if rng.random() > 0.5:
         return (0.0, 0.0, 0.0)
     red = rng.uniform(0, FRINGE_PX) * rng.choice([-1, 1], p=[0.9, 0.1])
     return (red, 0.0, red * rng.uniform(-0.2, 1.2))

@@ -58,7 +58,7 @@ def total(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
     return {
         'blur': 0.5 * blur_loss(found, batch.coc),
         'coc': coc_loss(found, batch.coc),
-        'side': side_loss(found, batch.coc),
+        'side': 0.5 * side_loss(found, batch.coc),
         'outline': 0.5 * outline_loss(found, batch.coc),
         'siamese': 0.1 * siamese_loss(found, batch.lens),
     }
