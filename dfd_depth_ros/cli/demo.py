@@ -95,6 +95,7 @@ def _demo(options) -> None:
 def _record_simulator(options, bag: Path) -> None:
     from dfd_depth_ros.ros.graph import Graph
 
+    lens_file = options.lens or SIMULATED_LENS
     simulator = {
         'scene': options.scene,
         'rate_hz': options.rate,
@@ -102,11 +103,12 @@ def _record_simulator(options, bag: Path) -> None:
         'loop_frames': options.loop_frames,
         'width': options.size[0],
         'height': options.size[1],
-        'lens_file': options.lens or SIMULATED_LENS,
+        'lens_file': lens_file,
     }
     with Graph(BagWriter(bag), options.out) as graph:
         graph.start('camera_simulator', simulator, shown=True)
-        graph.start('depth_node', {'weights': options.weights, 'lens.source': 'joint_state'})
+        node = {'weights': options.weights, 'lens.source': 'joint_state', 'lens.file': lens_file}
+        graph.start('depth_node', node)
         graph.wait_for(DEPTH)
         tenths = round(options.seconds * 10)
         for _ in tqdm(range(tenths), desc='recording', bar_format=RECORDING, mininterval=0.5):

@@ -48,23 +48,28 @@ class Painter:
         self.rng, self.textures, self.fx = rng, textures, fx
 
     def paint(self, u, v, distance):
-        """Colour (H, W, 3) at surface coordinates u, v in metres. At `distance` a texel is mostly smaller than a pixel,
-        because an enlarged texture is blurred before the lens has touched it; a few are, as some things are."""
+        """Colour (H, W, 3) at surface coordinates u, v in metres. At `distance` the texture mostly has as many texels
+        as there are pixels: reduced as a camera would, since an enlarged one is blurred before the lens has touched it
+        and one that is merely skipped through is sharper than anything that a camera sees. A few are enlarged."""
         texture = self.textures[self.rng.integers(len(self.textures))]
         pixels = self.rng.uniform(1, 2.5) if self.rng.random() < SOFT else self.rng.uniform(0.3, 0.95)
-        texels = self.fx / distance / pixels
+        reduced = min(pixels, 1.0)
+        if reduced < 1:
+            texture = cv2.resize(texture, None, fx=reduced, fy=reduced, interpolation=cv2.INTER_AREA)
+        texels = self.fx / distance / pixels * reduced
         angle = self.rng.uniform(0, 2 * np.pi) if self.rng.random() < 0.3 else 0.0
         cos, sin = np.cos(angle) * texels, np.sin(angle) * texels
         shift = self.rng.uniform(0, SIZE, 2)
         across = (u * cos - v * sin + shift[0]).astype(np.float32)
         down = (u * sin + v * cos + shift[1]).astype(np.float32)
-        colour = cv2.remap(texture, _mirrored(across), _mirrored(down), cv2.INTER_CUBIC)
+        size = len(texture)
+        colour = cv2.remap(texture, _mirrored(across, size), _mirrored(down, size), cv2.INTER_CUBIC)
         return colour * self.rng.uniform(0.5, 1.15)
 
 
-def _mirrored(position):
+def _mirrored(position, size):
     """Texture coordinates that go to and fro, so that a texture has no seams."""
-    return (SIZE - 1) - np.abs(position % (2 * (SIZE - 1)) - (SIZE - 1))
+    return (size - 1) - np.abs(position % (2 * (size - 1)) - (size - 1))
 
 
 def box(view: View, painter: Painter, low: np.ndarray, high: np.ndarray, inside: bool = False) -> Found | None:
