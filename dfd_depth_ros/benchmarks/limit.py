@@ -6,9 +6,9 @@ texture could read c with a variance of no less than the Cramer-Rao bound 1 / I,
     I = sum over the pixels of a window of (d picture / d c)^2 / variance of the noise.
 
 The network does not know the texture, so the bound is out of its reach; how far it stays above, and where, is what the
-suite tells. Source: Kay, "Fundamentals of Statistical Signal Processing: Estimation Theory", 1993, chapter 3; for blur
-Rajan and Chaudhuri, "Simultaneous Estimation of Super-Resolved Scene and Depth Map from Low Resolution Defocused
-Observations", PAMI 2003.
+suite tells. Source: Kay, "Fundamentals of Statistical Signal Processing: Estimation Theory", 1993, chapter 3; for depth
+from defocus Rajagopalan and Chaudhuri, "Performance Analysis of Maximum Likelihood Estimator for Recovery of Depth from
+Defocused Images", IJCV 1998.
 """
 
 import numpy as np
