@@ -26,6 +26,7 @@ from dfd_depth_ros.paths import resolve_path, share_directory
 from dfd_depth_ros.ros import depth_node, messages
 
 WEIGHTS = 'models/dfd_small.safetensors'
+CLIENT_S = 5.0
 
 
 @pytest.fixture(autouse=True)
@@ -35,10 +36,21 @@ def quick_reports(ros, monkeypatch):
 
 def call(bench, kind, name, **request):
     """The response of a service of the node."""
-    client = bench.tester.create_client(kind, f'depth_node/{name}')
-    wait(client.service_is_ready, name)
+    client = wait(lambda: found_client(bench, kind, f'depth_node/{name}'), name)
     future = client.call_async(kind.Request(**request))
     return wait(lambda: future.done() and future.result(), name)
+
+
+def found_client(bench, kind, name):
+    """A client that has found its service, or None after a while: very rarely Fast DDS never tells a client that its
+    service is there, and tells the next one at once."""
+    client, end = bench.tester.create_client(kind, name), time.monotonic() + CLIENT_S
+    while time.monotonic() < end:
+        if client.service_is_ready():
+            return client
+        time.sleep(0.002)
+    bench.tester.destroy_client(client)
+    return None
 
 
 def change(bench, transition):
