@@ -37,6 +37,11 @@ def test_test_picture_has_blur_to_read():
     assert torch.equal(picture, precision._test_picture())
 
 
+def test_a_pytorch_that_cannot_tell_has_no_fast_path(monkeypatch):
+    monkeypatch.delattr(torch.cpu, '_is_amx_tile_supported')
+    assert not precision.pays('cpu') and precision.pays('cuda')
+
+
 def test_mixed_runs_convolutions_in_bfloat16_only_where_wanted():
     layer, x = torch.nn.Conv2d(3, 4, 3), torch.rand(1, 3, 8, 8)
     for wanted, kind in ((True, torch.bfloat16), (False, torch.float32)):

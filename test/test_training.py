@@ -240,7 +240,7 @@ def test_training_learns(tmp_path):
         loss.backward()
         optimizer.step()
         course.append(float(loss.detach()))
-    assert course[-1] < 0.75 * course[0]
+    assert course[-1] < 0.6 * course[0]
 
 
 @pytest.mark.parametrize(

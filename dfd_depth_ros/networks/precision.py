@@ -9,7 +9,8 @@ TOLERANCE = 0.25  # of sigma: how far half precision may move the CoC of 95 % of
 
 def pays(device: torch.device | str) -> bool:
     """Whether bfloat16 is faster: on a CUDA device, and on processors with matrix instructions (AMX)."""
-    return torch.device(device).type == 'cuda' or torch.cpu._is_amx_tile_supported()
+    has_amx = getattr(torch.cpu, '_is_amx_tile_supported', bool)  # older releases of PyTorch cannot tell: no
+    return torch.device(device).type == 'cuda' or has_amx()
 
 
 def mixed(device: torch.device | str, wanted: bool = True) -> torch.autocast:
