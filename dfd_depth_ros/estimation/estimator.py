@@ -60,11 +60,12 @@ class DepthEstimator:
         state = torch.tensor([lens_state(lens, *image.shape[:2])], dtype=torch.float32, device=self.device)
         with mixed(self.device, self.precision == 'bfloat16'):
             prediction = self.model(batch, state, lens.side)
-        inverse = lens.inverse_depth(prediction.coc[0, 0]).clamp(min=NEVER_BEYOND)
-        sigma = torch.hypot(prediction.sigma[0, 0] / lens.gain, inverse.new_tensor(lens.focus_dioptre_sigma))
+        gain, focus = prediction.lens[0, :2]
+        inverse = prediction.inverse_depth()[0, 0].clamp(min=NEVER_BEYOND)
+        sigma = torch.hypot(prediction.sigma[0, 0] / gain, inverse.new_tensor(lens.focus_dioptre_sigma))
         inverse, sigma, self._state = self._filter(inverse, sigma, self._past(lens, stamp))
         depth = 1 / inverse
-        arrays = (depth, depth**2 * sigma, lens.coc(inverse), prediction.far[0, 0])
+        arrays = (depth, depth**2 * sigma, gain * (focus - inverse), prediction.far[0, 0])
         return Estimate(*(array.float().cpu().numpy() for array in arrays), _notes(prediction.defocus.magnitude))
 
     def _past(self, lens, stamp):

@@ -10,6 +10,7 @@ from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.blocks import fuse
 from dfd_depth_ros.networks.defocus import Defocus, DefocusNet
 from dfd_depth_ros.networks.depth import CELL, NEIGHBOURS, DepthNet
+from dfd_depth_ros.optics.residual import LensResidual
 
 STRIDE = 32
 
@@ -28,23 +29,30 @@ ARCHITECTURES = {
 @dataclass(frozen=True)
 class Distribution:
     """What the networks say, in cells of 4 x 4 pixels. logits: of signed CoC, (B, BINS, H/4, W/4), what is impossible
-    ruled out (`networks.posterior`). belong: (B, 9, 16, H/4, W/4), see `to_pixels`. defocus: what DefocusNet alone
-    read."""
+    ruled out (`networks.posterior`). belong: (B, 9, 16, H/4, W/4), see `to_pixels`. lens: (B, 5) state with its
+    residual. defocus: what DefocusNet alone read."""
 
     logits: torch.Tensor
     belong: torch.Tensor
+    lens: torch.Tensor
     defocus: Defocus
 
 
 @dataclass(frozen=True)
 class Prediction:
     """(B, 1, H, W) each: coc signed pixels; sigma of it in pixels; far: probability of lying behind focus.
-    defocus: what DefocusNet alone read."""
+    lens: (B, 5) state of the lens with its residual. defocus: what DefocusNet alone read."""
 
     coc: torch.Tensor
     sigma: torch.Tensor
     far: torch.Tensor
+    lens: torch.Tensor
     defocus: Defocus
+
+    def inverse_depth(self) -> torch.Tensor:
+        """(B, 1, H, W) 1/m, below zero where the CoC is above that of infinity."""
+        gain, focus = self.lens[:, :1, None, None], self.lens[:, 1:2, None, None]
+        return focus - self.coc / gain
 
 
 class DfdModel(nn.Module):
@@ -52,7 +60,8 @@ class DfdModel(nn.Module):
 
     image: (B, 3, H, W) gamma-encoded RGB in 0..1, any size. lens: (B, 5), see `lens_state`.
     side: which side of focus is possible, 'both', 'behind' or 'front'. sigma_scale: calibration of sigma found after
-    training, carried with the weights. Raises ValueError for an unknown architecture.
+    training, carried with the weights. residual: what the lens as it is told leaves out.
+    Raises ValueError for an unknown architecture.
     """
 
     def __init__(self, architecture: str = 'dfd_small'):
@@ -63,6 +72,7 @@ class DfdModel(nn.Module):
         self.architecture = architecture
         self.defocus_net = DefocusNet(**shape['defocus'])
         self.depth_net = DepthNet(features=shape['defocus']['quarter'], **shape['depth'])
+        self.residual = LensResidual()
         self.register_buffer('sigma_scale', torch.ones(()))
 
     def forward(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both') -> Prediction:
@@ -72,9 +82,10 @@ class DfdModel(nn.Module):
         """What the networks say about each cell; sides that are no multiple of 32 are padded."""
         height, width = image.shape[-2:]
         defocus = self.defocus_net(pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode='replicate'))
+        lens = self.residual(lens)
         logits, belong = self.depth_net(defocus, lens)
         logits = posterior.masked(logits, posterior.possible(lens[:, 0] * lens[:, 1], side))
-        return Distribution(logits, belong, defocus)
+        return Distribution(logits, belong, lens, defocus)
 
     def read(self, found: Distribution, size: tuple[int, int]) -> Prediction:
         """One CoC with its sigma and side for each of (H, W) pixels."""
@@ -83,7 +94,9 @@ class DfdModel(nn.Module):
         cells = torch.cat([coc, coc**2 + sigma**2, posterior.far_share(probability)], 1)
         coc, square, far = to_pixels(cells, found.belong, size).split(1, 1)
         sigma = (square - coc**2).clamp(min=1e-4).sqrt() * self.sigma_scale
-        return Prediction(coc, sigma, far, found.defocus)
+        alone = self.residual.without_base_blur(coc)
+        sigma = sigma * (coc.abs() + sigma) / (alone.abs() + sigma)
+        return Prediction(alone, sigma, far, found.lens, found.defocus)
 
     def for_inference(self) -> 'DfdModel':
         """Fold normalisation into convolutions, in place; the model no longer trains."""

@@ -19,13 +19,8 @@ class WeightsError(ValueError):
 
 def save_weights(path: Path, model: DfdModel, record: dict) -> str:
     """Write the model and its training record (JSON values) by atomic rename. Returns the digest of the file."""
-    metadata = {'format': FORMAT, 'architecture': model.architecture, 'record': json.dumps(record, sort_keys=True)}
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    data = save(state, metadata)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix('.part')
-    beside.write_bytes(data)
-    os.replace(beside, path)
+    data = to_bytes(model, record)
+    write_whole(path, data)
     return digest(data)
 
 
@@ -36,13 +31,25 @@ def load_weights(path: Path) -> tuple[DfdModel, dict, str]:
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f'weights {path} cannot be read: {error.strerror}') from None
-    metadata = _metadata(path, data)
+    return from_bytes(data, str(path))
+
+
+def to_bytes(model: DfdModel, record: dict) -> bytes:
+    """A model and its training record as the content of a weights file."""
+    metadata = {'format': FORMAT, 'architecture': model.architecture, 'record': json.dumps(record, sort_keys=True)}
+    return save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, metadata)
+
+
+def from_bytes(data: bytes, name: str) -> tuple[DfdModel, dict, str]:
+    """A model, its training record and digest from the content of a weights file. name: what messages call it. Raises
+    WeightsError."""
+    metadata = _metadata(name, data)
     if metadata.get('format') != FORMAT:
         raise WeightsError(
-            f'weights {path} are not of this package: format is {metadata.get("format")!r}, not {FORMAT!r}'
+            f'weights {name} are not of this package: format is {metadata.get("format")!r}, not {FORMAT!r}'
         )
     if metadata.get('architecture') not in ARCHITECTURES:
-        raise WeightsError(f'weights {path} have the unknown architecture {metadata.get("architecture")!r}')
+        raise WeightsError(f'weights {name} have the unknown architecture {metadata.get("architecture")!r}')
     try:
         model = DfdModel(metadata['architecture'])
         state = load(data)
@@ -50,11 +57,22 @@ def load_weights(path: Path) -> tuple[DfdModel, dict, str]:
         record = json.loads(metadata.get('record', '{}'))
     except (SafetensorError, RuntimeError, ValueError) as error:
         reason = ' '.join(str(error).split())[:300]
-        raise WeightsError(f'weights {path} do not fit {metadata["architecture"]}: {reason}') from None
-    broken = [name for name, value in state.items() if not value.isfinite().all()]
+        raise WeightsError(f'weights {name} do not fit {metadata["architecture"]}: {reason}') from None
+    broken = [key for key, value in state.items() if not value.isfinite().all()]
     if broken:
-        raise WeightsError(f'weights {path} hold values that are not finite, first in {broken[0]}')
+        raise WeightsError(f'weights {name} hold values that are not finite, first in {broken[0]}')
     return model, record, digest(data)
+
+
+def write_whole(path: Path, data: bytes):
+    """Write a file so that a kill at any instant leaves the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix('.part')
+    with beside.open('wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
 
 
 def digest(data: bytes) -> str:
@@ -62,7 +80,7 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _metadata(path, data):
+def _metadata(name, data):
     """The string table in the header of a safetensors file: 8 bytes of length, then JSON."""
     try:
         length = int.from_bytes(data[:8], 'little')
@@ -70,4 +88,4 @@ def _metadata(path, data):
         load(data)
         return header.get('__metadata__', {})
     except (SafetensorError, ValueError, AttributeError, MemoryError):
-        raise WeightsError(f'weights {path} are truncated or not a safetensors file') from None
+        raise WeightsError(f'weights {name} are truncated or not a safetensors file') from None
