@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from raytrace import gather, psnr
 
 from dfd_depth_ros.optics.formation import (
     Surface,
@@ -17,6 +16,7 @@ from dfd_depth_ros.optics.formation import (
 )
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.psf import disc, gaussian, power
+from dfd_depth_ros.optics.raytrace import aperture_points, gather, psnr
 
 HEIGHT, WIDTH, MARGIN = 96, 120, 16
 LENS = {'focal_length_m': 0.05, 'f_number': 1.8, 'pixel_pitch_m': 5e-5}
@@ -117,8 +117,6 @@ def test_picture_with_depth_as_the_ray_tracer_sees_it(focus):
 
 def twin(image, coc, planes):
     """`form` again, in plain loops and in space instead of frequency: a fine disc summed point by point."""
-    from raytrace import aperture_points
-
     height, width = coc.shape
     order = np.argsort(planes)  # nearest first: the most negative CoC
     picture, clear = np.zeros((3, height, width)), np.ones((height, width))

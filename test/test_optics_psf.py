@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from raytrace import aperture_points
 
 from dfd_depth_ros.optics.psf import blur, disc, gaussian, power, spherical
+from dfd_depth_ros.optics.raytrace import aperture_points
 
 
 def kernel(otf, diameter, size=65):

@@ -22,7 +22,7 @@ from scipy.fft import next_fast_len
 
 from dfd_depth_ros.optics.aperture import Aperture
 from dfd_depth_ros.optics.lens import Lens
-from dfd_depth_ros.optics.psf import OTF, disc, transfer
+from dfd_depth_ros.optics.psf import OTF, blur, disc, transfer
 from dfd_depth_ros.optics.tone import from_srgb, to_srgb
 
 COVERED = 1e-4  # coverage under which a pixel counts as empty
@@ -71,13 +71,20 @@ def form(image: torch.Tensor, coc: torch.Tensor, planes: torch.Tensor, otf: OTF 
     ascending signed CoC. Returns (B, 3, H, W). Differentiable in image and coc; runs where its inputs are."""
     height, width = image.shape[-2:]
     margin = int(np.ceil(float(planes.abs().max()) / 2)) + 1
-    padded = F.pad(torch.cat([image, coc], 1), _padding(margin, height, width), mode='replicate')
+    padded = F.pad(torch.cat([image, coc], 1), padding(margin, height, width), mode='replicate')
     masks = tents(padded[:, 3], planes).unsqueeze(2)
-    spectra = torch.fft.rfft2(torch.cat([padded[:, None, :3] * masks, masks], 2))
-    spread = torch.fft.irfft2(spectra * transfer(otf, planes[:, None], *padded.shape[-2:]), s=padded.shape[-2:])
+    spread = blur(torch.cat([padded[:, None, :3] * masks, masks], 2), planes[:, None], otf)
     spread = spread[..., margin : margin + height, margin : margin + width]
     seen = over(spread, spread[:, :, 3:].clamp(0, 1))
     return seen[:, :3] / seen[:, 3:].clamp(min=COVERED)
+
+
+def padding(margin: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """Margins (left, right, top, bottom) for F.pad: at least `margin` pixels, so that the border, which wraps around,
+    reaches nothing seen, and as many that FFTs like the size."""
+    right = next_fast_len(width + 2 * margin, real=True) - width - margin
+    bottom = next_fast_len(height + 2 * margin, real=True) - height - margin
+    return (margin, right, margin, bottom)
 
 
 @dataclass(frozen=True)
@@ -161,10 +168,3 @@ def render_rgbd(
     levels = planes_between(float(coc.min()), float(coc.max()), planes)
     blurred = form(linear[None], coc[None, None], levels, otf)[0].permute(1, 2, 0)
     return (to_srgb(blurred.clamp(0, 1)) * 255).round().byte().numpy()
-
-
-def _padding(margin, height, width):
-    """Margins for F.pad: enough that the border, which wraps around, reaches nothing seen, and of a size FFTs like."""
-    right = next_fast_len(width + 2 * margin, real=True) - width - margin
-    bottom = next_fast_len(height + 2 * margin, real=True) - height - margin
-    return (margin, right, margin, bottom)

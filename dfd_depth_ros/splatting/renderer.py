@@ -16,6 +16,8 @@ from typing import Protocol
 import torch
 
 SHARP = 1e-3  # pixels, a CoC that is none
+EMPTY = 1e-6  # alpha that is none
+NEAR = 0.05  # depth in the view over depth in the picture, under which a point counts as behind the camera
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,18 @@ def reproject(picture: Picture, view: View) -> tuple[torch.Tensor, torch.Tensor]
     ahead = torch.where(moved[2:] > 1e-6, moved[2:], torch.full_like(moved[2:], 1e-6))
     place = view.lens[2] * moved[:2] / ahead + view.lens[3:5, None, None]
     return place, picture.inverse_depth / moved[2:]
+
+
+def merged(views: Sequence[Rendered]) -> Rendered:
+    """One view of what several pictures show of it, weighted by how much each covers. Raises ValueError where there is
+    none."""
+    if not views:
+        raise ValueError('a renderer needs at least one picture')
+    if len(views) == 1:
+        return views[0]
+    alpha = torch.stack([view.alpha for view in views])
+    share = alpha / alpha.sum(0).clamp(min=EMPTY)
+    colour, inverse_depth = (
+        (torch.stack([getattr(view, name) for view in views]) * share).sum(0) for name in ('colour', 'inverse_depth')
+    )
+    return Rendered(colour, alpha.amax(0), inverse_depth)

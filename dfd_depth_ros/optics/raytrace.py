@@ -1,4 +1,4 @@
-"""A thin lens by brute force, in float64 and without any of the package's optics: the oracle of the formation tests.
+"""A thin lens by brute force, in float64 and without any other optics of the package: the oracle of image formation.
 
 Each pixel looks through many points of the aperture. In pixels, the ray of pixel x through aperture point a
 meets a surface of signed CoC c at x + a * c, with a on a disc of diameter one.
