@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from dfd_depth_ros.benchmarks import data, limit, network, node
+from dfd_depth_ros.benchmarks import adapt, data, limit, network, node, render
 from dfd_depth_ros.benchmarks.machine import machine
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.runs import strict
@@ -18,6 +18,8 @@ SUITES = {
     'network': 'the estimator alone: time of a frame, frames in a second',
     'limit': 'error of the blur that DefocusNet reads, over the Cramer-Rao bound',
     'data': 'made-up scenes in a second, and their share of a training step',
+    'render': 'the renderers: PSNR against a ray-traced lens, time of a forward and backward pass (no weights matter)',
+    'adapt': 'online learning: a wrong lens, a right lens, and with --pairs real photographs, scored on unseen frames',
     'node': 'depth_node as a process over DDS: highest sustained rate, latency from stamp to depth',
 }
 
@@ -35,6 +37,9 @@ def main(argv=None) -> int:
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda; not of suite node (default: %(default)s)')
     parser.add_argument('--frames', type=int, default=30, help='of suite network (default: %(default)s)')
     parser.add_argument('--seconds', type=float, default=5.0, help='of suite node, at each rate (default: %(default)s)')
+    parser.add_argument('--steps', type=int, default=300, help='of suite adapt, for each lens (default: %(default)s)')
+    parser.add_argument('--pairs', nargs=2, metavar=('FAST', 'SLOW'), help='of suite adapt: two frames folders')
+    parser.add_argument('--figure', type=Path, help='of suite adapt: PNG file for the picture of a lens that heals')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
     if options.suite == 'node' and find_spec('rclpy') is None:
@@ -48,6 +53,15 @@ def main(argv=None) -> int:
             'network': lambda: network.run(estimator, read_lens(LENS), tuple(options.size), options.frames),
             'limit': lambda: limit.run(estimator),
             'data': lambda: data.run(TrainConfig(size=256, fresh=3), estimator.device),
+            'render': lambda: render.run(estimator.device),
+            'adapt': lambda: adapt.run(
+                options.weights,
+                read_lens(LENS),
+                tuple(options.size),
+                options.steps,
+                options.pairs or (),
+                options.figure,
+            ),
             'node': lambda: node.run(options.weights, tuple(options.size), options.seconds),
         }[options.suite]()
     except (ValueError, RuntimeError, OSError) as error:

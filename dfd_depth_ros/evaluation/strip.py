@@ -26,9 +26,41 @@ def write_strip(path: Path, frame: Frame, estimate: Estimate) -> None:
         ('Sigma that it claims', picture.sigma, by_name['sigma']),
     ]
     if error is not None:
-        panels.append((f'Error, {np.nanmean(np.abs(error)):.1%} on average', 100 * error, by_name['error']))
-        panels.append(('True depth', picture.truth, by_name['depth']))
-    height, width = picture.image.shape[:2]
+        panels += [_error_panel('Error', error, by_name), ('True depth', picture.truth, by_name['depth'])]
+    _write(path, panels)
+
+
+def write_comparison(path: Path, frame: Frame, before: Estimate, after: Estimate) -> None:
+    """Write a PNG of one frame read in two ways: input and both depths in the first row; truth and both errors in the
+    second, where there is ground truth, else the CoC and both sigmas."""
+    pictures = [
+        Picture(frame.name, np.nan, frame.image, estimate.coc, estimate.depth, estimate.sigma, frame.depth)
+        for estimate in (before, after)
+    ]
+    by_name = scales(pictures)
+    times = ('before', 'after')
+    panels = [('What the camera saw', frame.image, None)]
+    panels += [
+        (f'Depth {when}', picture.depth, by_name['depth']) for when, picture in zip(times, pictures, strict=True)
+    ]
+    if frame.depth is None:
+        panels.append(('Signed CoC after', after.coc, by_name['coc']))
+        panels += [(f'Sigma {when}', p.sigma, by_name['sigma']) for when, p in zip(times, pictures, strict=True)]
+    else:
+        panels.append(('True depth', frame.depth, by_name['depth']))
+        panels += [
+            _error_panel(f'Error {when}', relative_error(picture), by_name)
+            for when, picture in zip(times, pictures, strict=True)
+        ]
+    _write(path, panels)
+
+
+def _error_panel(title, error, by_name):
+    return (f'{title}, {np.nanmean(np.abs(error)):.1%} on average', 100 * error, by_name['error'])
+
+
+def _write(path, panels):
+    height, width = panels[0][1].shape[:2]
     rows, columns = 2, len(panels) // 2
     size = (columns * PANEL_IN, rows * (0.87 * PANEL_IN * height / width + 0.35))
     figure = Figure(figsize=size, layout='constrained', facecolor='white')

@@ -40,12 +40,14 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Prediction:
-    """(B, 1, H, W) each: coc signed pixels; sigma of it in pixels; far: probability of lying behind focus.
-    lens: (B, 5) state of the lens with its residual. defocus: what DefocusNet alone read."""
+    """(B, 1, H, W) each: coc signed pixels; sigma of it in pixels; far: probability of lying behind focus; seen: coc
+    before the base blur of the residual is taken out. lens: (B, 5) state of the lens with its residual. defocus: what
+    DefocusNet alone read."""
 
     coc: torch.Tensor
     sigma: torch.Tensor
     far: torch.Tensor
+    seen: torch.Tensor
     lens: torch.Tensor
     defocus: Defocus
 
@@ -96,7 +98,7 @@ class DfdModel(nn.Module):
         sigma = (square - coc**2).clamp(min=1e-4).sqrt() * self.sigma_scale
         alone = self.residual.without_base_blur(coc)
         sigma = sigma * (coc.abs() + sigma) / (alone.abs() + sigma)
-        return Prediction(alone, sigma, far, found.lens, found.defocus)
+        return Prediction(alone, sigma, far, coc, found.lens, found.defocus)
 
     def for_inference(self) -> 'DfdModel':
         """Fold normalisation into convolutions, in place; the model no longer trains."""

@@ -35,9 +35,14 @@ def load_weights(path: Path) -> tuple[DfdModel, dict, str]:
 
 
 def to_bytes(model: DfdModel, record: dict) -> bytes:
-    """A model and its training record as the content of a weights file."""
+    """A model and its training record as the content of a weights file; the same model and record give the same
+    bytes."""
     metadata = {'format': FORMAT, 'architecture': model.architecture, 'record': json.dumps(record, sort_keys=True)}
-    return save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, metadata)
+    data = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, metadata)
+    end = 8 + int.from_bytes(data[:8], 'little')
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True).encode()  # safetensors shuffles the metadata
+    header += b' ' * (-len(header) % 8)
+    return len(header).to_bytes(8, 'little') + header + data[end:]
 
 
 def from_bytes(data: bytes, name: str) -> tuple[DfdModel, dict, str]:

@@ -1,10 +1,18 @@
-"""What the networks are asked for in supervised training, one small function each. CoC in pixels throughout."""
+"""What the networks are asked for, one small function each. CoC in pixels throughout.
+
+With truth (offline, `total`): likelihood of the true CoC, its side, its outline, and agreement of two pictures. Without
+truth (online, `training.rerender`): what was rendered must look like what was seen, two pictures must imply one depth,
+and depth, lens and weights must stay plausible.
+"""
+
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 
 from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.model import Distribution, Prediction, to_pixels
+from dfd_depth_ros.optics.residual import LensResidual
 from dfd_depth_ros.training.data import Batch
 
 NEAREST, FARTHEST = 1 / 8.0, 60.0  # metres
@@ -62,6 +70,60 @@ def total(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
         'outline': 0.5 * outline_loss(found, batch.coc),
         'siamese': 0.1 * siamese_loss(found, batch.lens),
     }
+
+
+def photometric_loss(rendered: torch.Tensor, seen: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """0.15 L1 + 0.85 D-SSIM of two gamma-encoded pictures (C, H, W), a weighted mean with weight (1, H, W). Source:
+    Godard et al., "Unsupervised Monocular Depth Estimation with Left-Right Consistency", CVPR 2017; SSIM: Wang et al.,
+    IEEE TIP 2004, here over 3 x 3 pixels."""
+    difference = (rendered - seen).abs().mean(0, keepdim=True)
+    unlike = ((1 - structural_similarity(rendered, seen)) / 2).clamp(0, 1).mean(0, keepdim=True)
+    return ((0.15 * difference + 0.85 * unlike) * weight).sum() / weight.sum().clamp(min=1)
+
+
+def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """SSIM of pictures (C, H, W) with values in 0..1 over 3 x 3 pixels, (C, H, W)."""
+    together = torch.cat([a, b, a * a, b * b, a * b])[None]
+    means = F.avg_pool2d(F.pad(together, (1, 1, 1, 1), mode='reflect'), 3, 1)[0]
+    mean_a, mean_b, square_a, square_b, product = means.split(len(a))
+    variance = square_a - mean_a**2 + square_b - mean_b**2
+    covariance = product - mean_a * mean_b
+    level = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
+    return level * (2 * covariance + 9e-4) / (variance + 9e-4)
+
+
+def consistency_loss(one: torch.Tensor, other: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Two pictures of one place imply one inverse depth: weighted mean of the difference in dioptres, relative to their
+    sum so that near and far count alike. Source of the form: Bian et al. (SC-Depth), NeurIPS 2019."""
+    difference = (one - other).abs() / (one + other).clamp(min=1e-3)
+    return (difference * weight).sum() / weight.sum().clamp(min=1)
+
+
+def smoothness_loss(inverse_depth: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
+    """Edge-aware smoothness of (1, H, W) inverse depth, divided by its mean, over a picture (3, H, W). Source: Godard
+    et al., CVPR 2017."""
+    level = inverse_depth / inverse_depth.mean().clamp(min=1e-3)
+    total = 0.0
+    for dim in (1, 2):
+        steps = picture.diff(dim=dim).abs().mean(0, keepdim=True)
+        total = total + (level.diff(dim=dim).abs() * torch.exp(-10 * steps)).mean()
+    return total
+
+
+def lens_prior(residual: LensResidual, sigma: float = 0.3) -> torch.Tensor:
+    """The lens is about as it is told: f-numbers and focus scales are off by tens of per cent, seldom by more. This is
+    what keeps metric scale where no pose tells it."""
+    return ((residual.log_gain / sigma) ** 2 + (2 * residual.log_focus / sigma) ** 2 + residual.log_psf**2) / 2
+
+
+def anchor_loss(parameters: Iterable[torch.Tensor], anchors: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Mean square distance of weights from those that shipped, relative to the size of each tensor: what was learned
+    offline is not forgotten. Source of the idea: Kirkpatrick et al., PNAS 2017, with equal importance for all."""
+    terms = [
+        ((now - then) ** 2).mean() / (then**2).mean().clamp(min=1e-4)
+        for now, then in zip(parameters, anchors, strict=True)
+    ]
+    return torch.stack(terms).mean() if terms else torch.zeros(())
 
 
 def _inverse(coc, lens):
