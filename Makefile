@@ -1,7 +1,7 @@
 # The commands people run. Where ROS 2 is sourced they use it; elsewhere they build a virtual environment with the
 # pinned wheels of constraints.txt, ROS 2 included. The first run installs, later runs start at once.
 #
-#   make demo ARGS='--seconds 10'     make test ARGS='-k lens'     make test VENV=/tmp/venv PYTHON=python3.12
+#   make demo ARGS='--seconds 10'     make demo TRAIN=1     make test ARGS='-k lens'     make test VENV=/tmp/venv PYTHON=python3.12
 
 SHELL := /bin/bash
 VENV ?= .venv
@@ -19,7 +19,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 .PHONY: demo test train lint venv clean
 
 demo: venv  ## a ROS 2 graph turns defocused frames into scored metric depth
-	$(VENV)/bin/demo $(ARGS)
+	$(VENV)/bin/demo $(if $(TRAIN),--train) $(ARGS)
 
 test: venv  ## linter and tests
 	$(VENV)/bin/python -m pytest $(ARGS)

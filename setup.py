@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 NAME = 'dfd_depth_ros'
 EXECUTABLES = {
     'depth_node': 'nodes:depth_node',
+    'trainer_node': 'nodes:trainer_node',
     'camera_simulator': 'nodes:camera_simulator',
     'demo': 'demo:main',
     'train': 'train:main',
@@ -60,6 +61,7 @@ setup(
             'ros-lifecycle-msgs',
             'ros-sensor-msgs',
             'ros-std-msgs',
+            'ros-std-srvs',
             'ros-visualization-msgs',
         ],
         'gpu': ['gsplat==1.5.3', 'packaging'],

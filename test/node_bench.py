@@ -64,11 +64,11 @@ def picture(red=20, height=6, width=8):
 class Bench:
     """node: the depth node. received: messages by topic. Stamps of images are seconds from START."""
 
-    def __init__(self, estimator=None, load=None, parameters=LENS, topics=('depth/image_rect',), **options):
+    def __init__(self, estimator=None, load=None, renew=None, parameters=LENS, topics=('depth/image_rect',), **options):
         self.estimator = estimator or FakeEstimator()
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         load = load or (lambda settings: self.estimator)
-        self.node = depth_node.DepthNode(load=load, parameter_overrides=overrides, **options)
+        self.node = depth_node.DepthNode(load=load, renew=renew, parameter_overrides=overrides, **options)
         self.tester = Node('tester', namespace=options.get('namespace'))
         self.received = collections.defaultdict(list)
         self.publishers = {topic: self.tester.create_publisher(kind, topic, 10) for topic, kind in INPUTS.items()}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfd_depth_ros.benchmarks import data, limit, machine, network, node
+from dfd_depth_ros.benchmarks import data, limit, machine, network, node, render
 from dfd_depth_ros.cli import benchmark
 from dfd_depth_ros.estimation.estimator import DepthEstimator, load_estimator
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
@@ -82,6 +82,16 @@ def test_limit_compares_errors_with_the_bound(weights):
     assert numbers['windows'] == sum(row['windows'] for row in numbers['by_texture']) > 0
     assert numbers['ratio'] == pytest.approx(numbers['error_px'] / numbers['bound_px'])
     assert numbers['by_coc'][0]['coc_px'] == 1.0 and numbers['by_coc'][0]['bound_px'] > 0
+
+
+def test_render_measures_what_this_machine_can_run(monkeypatch):
+    monkeypatch.setattr(render, 'SCENES', {'occluder in focus': render.SCENES['occluder in focus']})
+    numbers = render.run('cpu', sizes=[(32, 24)], repeats=2)
+    assert list(numbers['renderers']) == ['layered', 'splat'] and list(numbers['skipped']) == ['gsplat']
+    layered, splat = numbers['renderers'].values()
+    assert layered['psnr_db']['occluder in focus'] > splat['psnr_db']['occluder in focus'] > 40
+    assert layered['times'][0]['size'] == [32, 24] and layered['times'][0]['ms'] > 0
+    assert splat['times'][0]['gaussians'] >= 32 * 24 and 'gaussians' not in layered['times'][0]
 
 
 def test_command_writes_what_it_prints(weights, tmp_path, capsys):

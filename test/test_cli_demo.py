@@ -19,6 +19,7 @@ TOPICS = {
     '/camera_info',
     '/lens',
     '/ground_truth/depth',
+    '/pose',
     '/depth/image_rect',
     '/depth/camera_info',
     '/depth/sigma',

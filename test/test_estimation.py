@@ -31,7 +31,8 @@ class Oracle(torch.nn.Module):
         """The same CoC everywhere."""
         coc = torch.full_like(image[:, :1], self.coc)
         blur = torch.full_like(coc, self.blur)
-        return Prediction(coc, torch.full_like(coc, self.sigma), coc.sigmoid(), Defocus(coc, blur, coc, coc, coc))
+        sigma, defocus = torch.full_like(coc, self.sigma), Defocus(coc, blur, coc, coc, coc)
+        return Prediction(coc, sigma, coc.sigmoid(), coc, lens, defocus)
 
 
 def estimate(coc, lens=LENS, **options):

@@ -23,6 +23,7 @@ from launch.launch_description_sources import get_launch_description_from_python
 from launch.utilities import perform_substitutions  # noqa: E402
 
 DEPTH_ARGUMENTS = ['namespace', 'lens_file', 'lens_source', 'weights', 'device', 'params_file', 'use_sim_time', 'rviz']
+TRAINER_ARGUMENTS = [*DEPTH_ARGUMENTS, 'trainer_params_file', 'budget', 'state_dir', 'report_dir']
 DEMO_ARGUMENTS = ['namespace', 'lens_file', 'weights', 'device', 'rviz', 'scene', 'rate_hz']
 
 
@@ -34,7 +35,9 @@ def description(monkeypatch):
     return lambda name: get_launch_description_from_python_launch_file(str(share_directory() / 'launch' / name))
 
 
-@pytest.mark.parametrize(('name', 'names'), [('depth', DEPTH_ARGUMENTS), ('demo', DEMO_ARGUMENTS)])
+@pytest.mark.parametrize(
+    ('name', 'names'), [('depth', DEPTH_ARGUMENTS), ('demo', DEMO_ARGUMENTS), ('trainer', TRAINER_ARGUMENTS)]
+)
 def test_arguments(description, name, names):
     declared = [
         entity for entity in description(f'{name}.launch.py').entities if isinstance(entity, DeclareLaunchArgument)
@@ -65,6 +68,14 @@ def test_missing_parameter_file(description):
     with pytest.raises(PathError) as error:
         description('depth.launch.py').visit(context)[-2].execute(context)
     assert str(error.value) == 'params_file /no/such.yaml does not exist'
+
+
+def test_missing_parameter_file_of_the_trainer(description):
+    context = LaunchContext()
+    context.launch_configurations.update(dict.fromkeys(TRAINER_ARGUMENTS, ''), trainer_params_file='/no/such.yaml')
+    with pytest.raises(PathError) as error:
+        description('trainer.launch.py').visit(context)[-1].execute(context)
+    assert str(error.value) == 'trainer_params_file /no/such.yaml does not exist'
 
 
 @contextlib.contextmanager
@@ -107,6 +118,30 @@ def test_demo_gives_depth(ros, tmp_path, monkeypatch):
     assert process.returncode == 0, log
     assert {(depth.encoding, depth.width, depth.height) for depth in depths} == {('32FC1', 640, 480)}
     assert {str(depth.header) for depth in depths} <= {str(image.header) for image in images}
+
+
+def test_trainer_and_depth_node_start_together(ros, tmp_path):
+    if not shutil.which('ros2') or not has_executable('trainer_node'):
+        pytest.skip('needs the ros2 command and a workspace with this package, built by colcon and sourced')
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    save_weights(tmp_path / 'untrained.safetensors', DfdModel(), {})
+    node = ros.create_node('listener')
+    states, reports = [], []
+    node.create_subscription(DiagnosticArray, '/eye/training/state', states.append, 10)
+    node.create_subscription(DiagnosticArray, '/diagnostics', reports.append, 10)
+    lens = 'lens_file:=config/lenses/simulated_50mm_f1.4.yaml'
+    folders = (f'state_dir:={tmp_path}/state', f'weights:={tmp_path}/untrained.safetensors')
+    arguments = ('namespace:=eye', 'device:=cpu', 'budget:=0.25', 'lens_source:=joint_state', lens, *folders)
+    with launched('trainer.launch.py', *arguments, log=tmp_path / 'log') as process:
+        deadline = time.monotonic() + 120
+        while not (states and reports) and process.poll() is None and time.monotonic() < deadline:
+            ros.spin_once(node, timeout_sec=1)
+    node.destroy_node()
+    log = (tmp_path / 'log').read_text()
+    assert states and reports, log
+    assert process.returncode == 0, log
+    assert {pair.key: pair.value for pair in states[0].status[0].values}['state_dir'] == f'{tmp_path}/state'
 
 
 def has_executable(name: str) -> bool:

@@ -29,7 +29,7 @@ THIRD_PARTY = {
     'tqdm': ('tqdm', 'python3-tqdm'),
     'yaml': ('PyYAML', 'python3-yaml'),
 }
-EXECUTABLES = {'depth_node', 'camera_simulator', 'demo', 'train', 'evaluate', 'benchmark'}
+EXECUTABLES = {'depth_node', 'trainer_node', 'camera_simulator', 'demo', 'train', 'evaluate', 'benchmark'}
 OPTIONAL = {'gsplat'}  # imported only where it is installed
 
 

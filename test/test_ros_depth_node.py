@@ -170,7 +170,7 @@ def test_without_calibration_depth_is_published_and_the_cloud_withheld():
         bench.send(0)
         bench.depth(0)
         bench.send(1, INFO, 'camera_info')
-        wait(lambda: bench.node._camera_info.k[0])
+        wait(lambda: bench.node._inputs._info.k[0])
         bench.send(2)
         cloud = wait(lambda: bench.received['depth/points'])[0]
         assert messages.to_nanoseconds(cloud.header.stamp) == (START + 2) * 10**9
@@ -183,7 +183,7 @@ def test_the_first_camera_info_may_come_after_the_first_image():
     with Bench(parameters=LENS | {'lens.pixel_pitch_m': 0.0, 'lens.wait_s': 1.0}) as bench:
         bench.node._on_image(raw(header=messages.to_header(5, FRAME_ID)))
         wait(lambda: not bench.node._worker._waiting)
-        bench.node._on_camera_info(INFO)
+        bench.node._inputs.on_camera_info(INFO)
         wait(lambda: not bench.node.monitor.counts()['pending'])
         assert [lens.pixel_pitch_m for lens in bench.estimator.lenses] == [0.05 / CAMERA.fx]
 

@@ -268,7 +268,7 @@ def test_bad_arguments_end_the_process_with_one_sentence(ros_domain, arguments, 
 
 
 def test_help_needs_no_ros(capsys):
-    for main in (nodes.depth_node, nodes.camera_simulator):
+    for main in (nodes.depth_node, nodes.trainer_node, nodes.camera_simulator):
         with pytest.raises(SystemExit) as end:
             main(['--help'])
         assert end.value.code == 0 and '--ros-args' in capsys.readouterr().out

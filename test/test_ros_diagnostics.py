@@ -126,3 +126,14 @@ def test_the_message_carries_everything(monitor):
     )
     pairs = {pair.key: pair.value for pair in status.values}
     assert (pairs['device'], pairs['lens_age_s'], pairs['inputs']) == ('cpu', '0.5', '0')
+
+
+def test_usual_drops_are_counted_without_a_warning(log):
+    monitor = Monitor(lambda *entry: log.append(entry), usual=('newer',))
+    monitor.received()
+    monitor.dropped('newer')
+    level, text, values = monitor.report(True, well='training')
+    assert (level, text, values['drops']) == (OK, 'training', '1')
+    monitor.received()
+    monitor.dropped('image', 'image step is 5 bytes')
+    assert monitor.report(True, well='training')[:2] == (ERROR, 'image step is 5 bytes')

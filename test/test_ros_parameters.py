@@ -1,4 +1,4 @@
-"""Parameters: the table against the file that explains it, and what a node does with bad values."""
+"""Parameters: the tables against the files that explain them, and what a node does with bad values."""
 
 import math
 from types import SimpleNamespace
@@ -12,9 +12,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from dfd_depth_ros.paths import share_directory
-from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, ParameterError, changed, check, declare
+from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, TRAINER_PARAMETERS, ParameterError, changed, check, declare
 
-FILE = share_directory() / 'config' / 'depth.yaml'
+CONFIG = share_directory() / 'config'
+TABLES = [('depth.yaml', DEPTH_PARAMETERS), ('trainer.yaml', TRAINER_PARAMETERS)]
 DEFAULTS = {name: spec.default for name, spec in DEPTH_PARAMETERS.items()}
 
 
@@ -35,15 +36,17 @@ def declared(ros, **overrides):
         node.destroy_node()
 
 
-def test_the_file_has_the_names_the_types_and_the_defaults_of_the_table():
-    in_file = dict(flat(yaml.safe_load(FILE.read_text())['/**']['ros__parameters']))
-    assert in_file == DEFAULTS
-    assert {name: type(value) for name, value in in_file.items()} == {n: type(v) for n, v in DEFAULTS.items()}
+@pytest.mark.parametrize(('file', 'table'), TABLES)
+def test_the_file_has_the_names_the_types_and_the_defaults_of_the_table(file, table):
+    in_file = dict(flat(yaml.safe_load((CONFIG / file).read_text())['/**']['ros__parameters']))
+    assert in_file == {name: spec.default for name, spec in table.items()}
+    assert all(type(value) is type(table[name].default) for name, value in in_file.items())
 
 
-def test_the_file_explains_every_parameter_and_says_which_are_live():
-    lines = FILE.read_text().splitlines()
-    for name, spec in DEPTH_PARAMETERS.items():
+@pytest.mark.parametrize(('file', 'table'), TABLES)
+def test_the_file_explains_every_parameter_and_says_which_are_live(file, table):
+    lines = (CONFIG / file).read_text().splitlines()
+    for name, spec in table.items():
         key = name.rpartition('.')[2] + ': '
         places = [index for index, line in enumerate(lines) if line.strip().startswith(key)]
         comments = []
@@ -57,12 +60,13 @@ def test_the_file_explains_every_parameter_and_says_which_are_live():
             assert comments[0].endswith('Live.') == spec.live, name
 
 
-def test_every_row_has_a_description_and_a_default_in_its_range():
-    for name, spec in DEPTH_PARAMETERS.items():
+@pytest.mark.parametrize('table', [DEPTH_PARAMETERS, TRAINER_PARAMETERS])
+def test_every_row_has_a_description_and_a_default_in_its_range(table):
+    for name, spec in table.items():
         assert spec.description.endswith('.'), name
         if not isinstance(spec.default, str | bool):
             assert spec.low <= spec.default <= spec.high, name
-    check(DEFAULTS, DEPTH_PARAMETERS)
+    check({name: spec.default for name, spec in table.items()}, table)
 
 
 def test_defaults_and_overrides_reach_the_node(ros):

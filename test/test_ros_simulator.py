@@ -1,9 +1,10 @@
-"""`camera_simulator`: four topics, one stamp, and the truth about what they show."""
+"""`camera_simulator`: five topics, one stamp, and the truth about what they show."""
 
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from rclpy.parameter import Parameter
 from dfd_depth_ros.ros.camera_simulator import TOPICS, CameraSimulator
 from dfd_depth_ros.ros.messages import to_depth, to_intrinsics, to_lens_values, to_nanoseconds, to_rgb
 from dfd_depth_ros.ros.parameters import ParameterError
+from dfd_depth_ros.ros.poses import to_matrix
 from dfd_depth_ros.ros.processes import graph_environment, start_node, stop_process
 from dfd_depth_ros.ros.qos import reliable
 from dfd_depth_ros.ros.recorder import Recorder
 from dfd_depth_ros.scenes.lens_files import read_lens
-from dfd_depth_ros.scenes.simulated import camera_loop, film_set
+from dfd_depth_ros.scenes.simulated import MILD_NOISE, camera_loop, film_set, true_lens
 
 SIZE = (64, 48)
 SMALL = {'width': SIZE[0], 'height': SIZE[1], 'loop_frames': 3, 'rate_hz': 50.0}
@@ -59,19 +61,38 @@ def test_topics_share_stamps_and_show_the_rendered_loop(ros):
     for participant in (node, listener):
         participant.destroy_node()
     stamps = [[to_nanoseconds(m.header.stamp) for m in messages[:4]] for messages in listener.heard.values()]
-    assert stamps[0] == stamps[1] == stamps[2] == stamps[3] == sorted(set(stamps[0]))
-    assert all(m.header.frame_id == 'camera_optical_frame' for messages in listener.heard.values() for m in messages)
+    assert all(other == sorted(set(stamps[0])) for other in stamps)
+    frames = {topic: {m.header.frame_id for m in messages} for topic, messages in listener.heard.items()}
+    assert frames.pop('pose') == {'map'} and all(names == {'camera_optical_frame'} for names in frames.values())
 
     scene, lens, motion = film_set('motorcycle', read_lens('config/lenses/simulated_50mm_f1.4.yaml'), SIZE)
     frames = list(camera_loop(scene, lens, 3, SIZE, motion))
     for index, frame in enumerate([*frames, frames[0]]):
-        image, info, state, depth = (listener.heard[topic][index] for topic in TOPICS)
+        image, info, state, depth, pose = (listener.heard[topic][index] for topic in TOPICS)
+        np.testing.assert_allclose(to_matrix(pose.pose.position, pose.pose.orientation), frame.pose, atol=1e-12)
         np.testing.assert_array_equal(to_rgb(image), frame.image)
         np.testing.assert_array_equal(to_depth(depth), frame.depth)
         assert to_intrinsics(info, SIZE[1], SIZE[0]) == frame.intrinsics
         values = to_lens_values(state)
         assert values['focus_dioptre'] == frame.lens.focus_dioptre
         assert (values['focal_length_m'], values['f_number']) == (0.05, 1.4)
+
+
+def test_a_lens_that_is_not_what_it_says(ros):
+    errors = {'lens_error.f_number': 0.5, 'lens_error.focus': 0.1, 'lens_error.base_blur_px': 1.5}
+    node = simulator(listeners=1, **errors)
+    told = [next(node._loop) for _ in range(3)]
+    node.destroy_node()
+    scene, lens, motion = film_set('motorcycle', read_lens('config/lenses/simulated_50mm_f1.4.yaml'), SIZE)
+    sensor = replace(MILD_NOISE, base_blur_px=1.5)
+    frames = camera_loop(scene, lens, 3, SIZE, motion, sensor, f_number_error=0.5, focus_error=0.1)
+    for index, (messages, frame) in enumerate(zip(told, frames, strict=True)):
+        np.testing.assert_array_equal(to_rgb(messages['image_raw']), frame.image)
+        values = to_lens_values(messages['lens'])
+        assert values['f_number'] == 1.4 and values['focus_dioptre'] == motion.focus_dioptre(index / 3)
+        true = true_lens(frame.lens, 0.5, 0.1)
+        assert true.focus_distance_m == pytest.approx(1.1 / motion.focus_dioptre(index / 3))
+        np.testing.assert_allclose(frame.coc, true.coc(1 / frame.depth), rtol=1e-5, atol=1e-4)
 
 
 class Sink:

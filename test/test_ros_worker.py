@@ -49,3 +49,24 @@ def test_stopping_tells_where_work_does_not_end():
     bench.busy.acquire()
     assert not bench.worker.stop(0.01)
     bench.go.release()
+
+
+def test_an_errand_is_done_between_two_items_and_a_newer_one_replaces_it():
+    bench, order = Bench(capacity=2), []
+    bench.worker.offer(0)
+    bench.busy.acquire()
+    bench.worker.offer(1)
+    bench.worker.errand(lambda: order.append('old'))
+    bench.worker.errand(lambda: order.append(('new', list(bench.served))))
+    bench.go.release()
+    bench.busy.acquire()
+    assert order == [('new', [0])]
+    bench.go.release()
+    assert bench.worker.stop(10)
+    assert bench.served == [0, 1] and bench.dropped == []
+
+
+def test_an_errand_needs_no_item():
+    bench, done = Bench(capacity=1), threading.Event()
+    bench.worker.errand(done.set)
+    assert done.wait(10) and bench.worker.stop(10)

@@ -42,7 +42,7 @@ def perfect(batch: Batch, error=0.0, sigma=0.1) -> Prediction:
     coc = batch.coc + error
     quarter = coc[..., 1::4, 1::4]
     defocus = Defocus(quarter, quarter.abs(), quarter, quarter, quarter)
-    return Prediction(coc, torch.full_like(coc, sigma), (coc > 0).float(), defocus)
+    return Prediction(coc, torch.full_like(coc, sigma), (coc > 0).float(), coc, batch.lens, defocus)
 
 
 def certain(batch: Batch, error=0.0, width=0.3) -> Distribution:
@@ -52,7 +52,7 @@ def certain(batch: Batch, error=0.0, width=0.3) -> Distribution:
     belong = torch.zeros(len(quarter), 9, 16, *quarter.shape[-2:])
     belong[:, 4] = 20  # each pixel to its own cell
     defocus = Defocus(logits, quarter.abs(), quarter, quarter, quarter)
-    return Distribution(logits, belong, defocus)
+    return Distribution(logits, belong, batch.lens, defocus)
 
 
 def test_a_seed_names_a_pair():

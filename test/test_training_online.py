@@ -169,7 +169,7 @@ def test_the_gate_refuses(harm, reason, shipped, frames):
     candidate = copy.deepcopy(shipped)
     with torch.no_grad():
         harm(candidate)
-    decision = learner._gate.judge(shipped, candidate, learner.keyframes.held_out, only_lens=False)
+    decision = learner._gate.judge(shipped, candidate, learner.keyframes.held_out_pairs, only_lens=False)
     assert not decision.accepted and decision.reason.startswith(reason)
 
 
@@ -177,9 +177,9 @@ def test_the_gate_refuses_what_forgot_made_up_scenes(shipped, frames):
     learner, candidate = taught(shipped, frames), copy.deepcopy(shipped)
     gate = Gate(shipped, LayeredRenderer(), SMALL.window, pairs=1)
     candidate.residual.log_gain.data.fill_(0.2)
-    assert gate.judge(shipped, candidate, learner.keyframes.held_out, only_lens=False).accepted
+    assert gate.judge(shipped, candidate, learner.keyframes.held_out_pairs, only_lens=False).accepted
     gate._allowed = 0.0
-    decision = gate.judge(shipped, candidate, learner.keyframes.held_out, only_lens=False)
+    decision = gate.judge(shipped, candidate, learner.keyframes.held_out_pairs, only_lens=False)
     assert (decision.accepted, decision.reason) == (False, 'worse on made-up scenes with known depth')
 
 

@@ -52,12 +52,15 @@ def test_structural_similarity_is_that_of_scikit_image():
     assert float(ours) == pytest.approx(float(theirs), abs=1e-5)
 
 
-def test_consistency_loss_is_relative_in_dioptres():
-    q = torch.full((1, 4, 4), 0.5)
-    near = losses.consistency_loss(2 * q, 2.2 * q, ALL[:, :4, :4])
-    far = losses.consistency_loss(q, 1.1 * q, ALL[:, :4, :4])
-    assert float(near) == pytest.approx(float(far)) == pytest.approx(0.1 / 2.1)
-    assert losses.consistency_loss(q, q, ALL[:, :4, :4]) == 0
+def test_consistency_loss_is_in_pixels_and_soft():
+    q, all_of_it = torch.full((1, 4, 4), 0.5), ALL[:, :4, :4]
+    small, twice, large = (
+        float(losses.consistency_loss(q, q + d, torch.tensor(gain), all_of_it))
+        for d, gain in ((0.01, 10.0), (0.01, 20.0), (1.0, 100.0))
+    )
+    assert small == pytest.approx(0.1 / 1.02) and twice == pytest.approx(0.2 / 1.04)
+    assert large < 5  # an occlusion is no reason to tear everything apart
+    assert losses.consistency_loss(q, q, torch.tensor(9.0), all_of_it) == 0
 
 
 def test_smoothness_forgives_steps_where_the_picture_has_edges():
@@ -145,8 +148,9 @@ def test_keyframes_are_bounded_and_some_are_held_out():
     assert not set(map(id, kept.training)) & set(map(id, kept.held_out))
     assert kept.training[-1] is frames[-1] and kept.held_out[-1] is frames[35]
     assert min(frames.index(frame) for frame in kept.training) < 32  # some of the past is replayed
+    assert all(frame in kept.training for pair in kept.training_pairs for frame in pair)
     kept.forget()
-    assert not kept.training and not kept.held_out and kept.add(frames[-1])
+    assert not kept.training_pairs and not kept.training and not kept.held_out and kept.add(frames[-1])
 
 
 def test_too_small_a_capacity_is_refused():

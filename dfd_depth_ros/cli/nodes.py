@@ -6,6 +6,7 @@ import sys
 
 _NODES = {
     'depth_node': ('DepthNode', 'Metric depth with its sigma from defocused images and the lens state.'),
+    'trainer_node': ('TrainerNode', 'Learns on from what the camera sees and publishes weights for depth_node.'),
     'camera_simulator': ('CameraSimulator', 'A moving, refocusing camera with known depth, for demos and tests.'),
 }
 
@@ -13,6 +14,11 @@ _NODES = {
 def depth_node(argv=None) -> int:
     """Run `depth_node` until it is interrupted; returns the exit code."""
     return _run('depth_node', argv)
+
+
+def trainer_node(argv=None) -> int:
+    """Run `trainer_node` until it is interrupted; returns the exit code."""
+    return _run('trainer_node', argv)
 
 
 def camera_simulator(argv=None) -> int:

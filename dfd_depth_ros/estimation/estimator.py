@@ -39,11 +39,11 @@ class DepthEstimator:
     ):
         if temporal_filter not in FILTERS:
             raise ValueError(f'unknown temporal filter {temporal_filter!r}; there are {", ".join(FILTERS)}')
-        self.device = _device(device)
+        self.device = to_device(device)
         self.digest, self.model_name = digest, model.architecture
         self.precision = 'bfloat16' if half else 'float32'
         self.model = model.to(self.device).for_inference()
-        self._filter = FILTERS[temporal_filter]
+        self.temporal_filter, self._filter = temporal_filter, FILTERS[temporal_filter]
         self.reset()
 
     def reset(self):
@@ -82,12 +82,17 @@ def load_estimator(weights: str, device: str = 'auto', temporal_filter: str = 'n
     """An estimator from a weights file (package://, absolute or share-relative path), in half precision where that is
     faster and gives the same. Raises WeightsError."""
     model, _, digest = load_weights(resolve_path(weights))
-    device = _device(device)
+    return make_estimator(model, digest, to_device(device), temporal_filter)
+
+
+def make_estimator(model: DfdModel, digest: str, device: str, temporal_filter: str) -> DepthEstimator:
+    """An estimator from a model, in half precision where that is faster and gives the same."""
     half = pays(device) and can_be_trusted(model.to(device).eval(), device)
     return DepthEstimator(model, device, temporal_filter, digest, half)
 
 
-def _device(name: str) -> str:
+def to_device(name: str) -> str:
+    """The device that auto, cpu, cuda or cuda:N means on this machine. Raises ValueError where it is not there."""
     if name == 'auto':
         return 'cuda' if torch.cuda.is_available() else 'cpu'
     if name.startswith('cuda') and not torch.cuda.is_available():

@@ -1,7 +1,9 @@
 """`camera_simulator`: publishes a moving, refocusing camera with its ground truth, for demos and tests."""
 
 import itertools
+from dataclasses import replace
 
+from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
@@ -12,13 +14,20 @@ from tqdm import tqdm
 
 from dfd_depth_ros.ros.messages import to_camera_info, to_header, to_image, to_lens_message, to_stamp
 from dfd_depth_ros.ros.parameters import ParameterError, Spec, changed, declare
+from dfd_depth_ros.ros.poses import to_pose_message
 from dfd_depth_ros.ros.qos import reliable
 from dfd_depth_ros.scenes.frame import Frame
 from dfd_depth_ros.scenes.lens_files import read_lens
-from dfd_depth_ros.scenes.simulated import SCENES, camera_loop, film_set
+from dfd_depth_ros.scenes.simulated import MILD_NOISE, SCENES, camera_loop, film_set
 
-TOPICS = {'image_raw': Image, 'camera_info': CameraInfo, 'lens': JointState, 'ground_truth/depth': Image}
-FRAME_ID = 'camera_optical_frame'
+TOPICS = {
+    'image_raw': Image,
+    'camera_info': CameraInfo,
+    'lens': JointState,
+    'ground_truth/depth': Image,
+    'pose': PoseStamped,
+}
+FRAME_ID, WORLD_ID = 'camera_optical_frame', 'map'
 KEPT = 30  # frames that a reliable listener may lag behind: a recorder on a busy machine must miss none
 PARAMETERS = {
     'rate_hz': Spec(5.0, 'Frames in a second.', 'Hz', low=0.01, high=1000.0, live=True),
@@ -35,6 +44,11 @@ PARAMETERS = {
     'listeners': Spec(
         0, 'Listeners to image_raw that the first frame waits for, and at least one to each other topic.', high=1000
     ),
+    'lens_error.f_number': Spec(0.0, 'Share by which the true f-number is above the one in lens.', low=-0.9, high=9.0),
+    'lens_error.focus': Spec(
+        0.0, 'Share by which the true focus distance is beyond the one in lens.', low=-0.9, high=9.0
+    ),
+    'lens_error.base_blur_px': Spec(0.0, 'Sigma of a blur that is there at perfect focus.', 'pixel', high=20.0),
     'seed': Spec(0, 'Seed of sensor noise and of the procedural scene.', high=2**31),
 }
 
@@ -61,7 +75,9 @@ class CameraSimulator(Node):
         values = self._values
         size, count = (values['width'], values['height']), values['loop_frames']
         scene, lens, motion = film_set(values['scene'], read_lens(values['lens_file']), size, values['seed'])
-        loop = camera_loop(scene, lens, count, size, motion, seed=values['seed'])
+        sensor = replace(MILD_NOISE, base_blur_px=values['lens_error.base_blur_px'])
+        errors = {f'{name}_error': values[f'lens_error.{name}'] for name in ('f_number', 'focus')}
+        loop = camera_loop(scene, lens, count, size, motion, sensor, values['seed'], **errors)
         for frame in tqdm(loop, desc='camera_simulator renders', total=count, unit='frame', disable=None):
             if not self.context.ok():
                 raise ExternalShutdownException
@@ -104,4 +120,5 @@ def to_messages(frame: Frame) -> dict:
         'camera_info': to_camera_info(frame.intrinsics, height, width, header),
         'lens': to_lens_message(frame.lens, header),
         'ground_truth/depth': to_image(frame.depth, header),
+        'pose': to_pose_message(frame.pose, to_header(0, WORLD_ID)),
     }

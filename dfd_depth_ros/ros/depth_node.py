@@ -1,31 +1,32 @@
 """`depth_node`: defocused images and the lens state in, metric depth with its sigma out.
 
 Callbacks only store what arrived; one worker thread serves the latest images. Nothing that a message says can stop the
-node: a bad one is dropped, counted and named in the diagnostics, and the next good one is served.
+node: a bad one is dropped, counted and named in the diagnostics, and the next good one is served. Weights that come
+over the air take over between two images (`hot_swap`).
 """
 
-import threading
 import time
 from collections.abc import Callable
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from sensor_msgs.msg import CompressedImage, Image
 
 from dfd_depth_ros.optics.lens import LensError
 from dfd_depth_ros.ros import messages, qos
 from dfd_depth_ros.ros.diagnostics import Monitor, to_message
+from dfd_depth_ros.ros.hot_swap import HotSwap, replaceable, show_weights
+from dfd_depth_ros.ros.inputs import Inputs, sentence
 from dfd_depth_ros.ros.lens_sources import LensSource
 from dfd_depth_ros.ros.outputs import Outputs, RCLError, Result, limited
 from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, changed, declare
 from dfd_depth_ros.ros.worker import Worker
-from dfd_depth_ros.scenes.frame import Intrinsics
 
 REPORT_PERIOD_S = 1.0
 STOP_TIMEOUT_S = 1.5
+WITHOUT_CAMERA = 'depth/points is withheld'
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 _DROP_CAUSES = ((LensError, 'lens'), (RCLError, 'publish'), (ValueError, 'image'), (Exception, 'estimator'))
 
@@ -42,16 +43,15 @@ def load_estimator(settings: dict):
 
 
 class DepthNode(LifecycleNode):
-    """The lifecycle node. load(settings) returns an estimator with the methods of DepthEstimator."""
+    """The lifecycle node. load(settings) returns an estimator with the methods of DepthEstimator, renew(data, present)
+    makes another one from weights that came over the air, `candidate_estimator` unless given."""
 
-    def __init__(self, load: Callable = load_estimator, **options):
+    def __init__(self, load: Callable = load_estimator, renew: Callable | None = None, **options):
         super().__init__('depth_node', **options)
-        self._load = load
-        self._estimator = self._outputs = self._worker = self._camera_info = None
-        self._input_subscriptions: list = []
+        self._load, self._renew = load, renew
+        self._estimator = self._inputs = self._hot_swap = self._outputs = self._worker = None
         self._lens = LensSource()
         self._last_stamp = 0
-        self._has_camera = threading.Event()
         self.monitor = Monitor(self._log)
         self.settings = declare(self, DEPTH_PARAMETERS)
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -66,20 +66,15 @@ class DepthNode(LifecycleNode):
         """Read the lens and the weights, and create the topics."""
         try:
             self._lens.configure(self.settings)
-            estimator = self._load(self.settings)
+            estimator = replaceable(self._load(self.settings), self._renew, self._on_way_back)
             self._outputs = Outputs(self, self._on_incompatible_qos)
             self._subscribe()
         except Exception as error:
-            self.monitor.failure(f'cannot configure: {_sentence(error)}')
+            self.monitor.failure(f'cannot configure: {sentence(error)}')
             return FAILURE
         self._estimator = estimator
         self.monitor.failure('')
-        self.monitor.fact(
-            model=estimator.model_name,
-            weights_digest=estimator.digest,
-            device=estimator.device,
-            precision=estimator.precision,
-        )
+        show_weights(self.monitor, estimator)
         return super().on_configure(state)
 
     def on_activate(self, state):
@@ -87,6 +82,7 @@ class DepthNode(LifecycleNode):
         self._estimator.reset()
         self._last_stamp = 0
         self._worker = Worker(self._serve, self.monitor.dropped, self.settings['queue_size'])
+        self._worker.errand(self._swap)  # weights may have come while the node was inactive
         return super().on_activate(state)
 
     def on_deactivate(self, state):
@@ -96,11 +92,9 @@ class DepthNode(LifecycleNode):
 
     def on_cleanup(self, state):
         """Remove the topics and the networks."""
-        for subscription in self._input_subscriptions:
-            self.destroy_subscription(subscription)
+        self._inputs.destroy()
         self._outputs.destroy()
-        self._estimator = self._outputs = self._camera_info = None
-        self._has_camera.clear()
+        self._estimator = self._outputs = self._inputs = self._hot_swap = None
         return super().on_cleanup(state)
 
     def on_shutdown(self, state):
@@ -121,32 +115,18 @@ class DepthNode(LifecycleNode):
     # Input: store, nothing else
 
     def _subscribe(self) -> None:
-        """As with image_transport, the compressed topic follows a remapped `image_raw`."""
-        image = {
-            'raw': (Image, 'image_raw', self._on_image),
-            'compressed': (CompressedImage, f'{self.resolve_topic_name("image_raw")}/compressed', self._on_image),
-        }
-        topics = [image[self.settings['image_transport']], (CameraInfo, 'camera_info', self._on_camera_info)]
-        if self.settings['lens.source'] == 'joint_state':
-            topics.append((JointState, 'lens', self._on_lens))
-        watch = (self._on_incompatible_qos, self.monitor.lost)
-        self._input_subscriptions = [qos.subscribe(self, *topic, *watch) for topic in topics]
+        self._inputs = Inputs(self, self.settings, self._lens, self.monitor, self._on_image, WITHOUT_CAMERA)
+        if self.settings['weights_topic']:
+            self._hot_swap = HotSwap(self._inputs, self.monitor, self._on_weights)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         if self._worker:
             self.monitor.received()
             self._worker.offer(message)
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        self._camera_info = message
-        self._has_camera.set()
-
-    def _on_lens(self, message: JointState) -> None:
-        try:
-            unknown = self._lens.add(messages.to_nanoseconds(message.header.stamp), messages.to_lens_values(message))
-            self.monitor.condition('lens', f'lens message has unknown names: {", ".join(unknown)}' if unknown else '')
-        except ValueError as error:
-            self.monitor.error('lens', f'lens message refused: {error}')
+    def _on_weights(self) -> None:
+        if self._worker:
+            self._worker.errand(self._swap)
 
     def _on_incompatible_qos(self, topic: str, text: str) -> None:
         self.monitor.condition(f'qos.{topic}', text)
@@ -172,7 +152,7 @@ class DepthNode(LifecycleNode):
             self._outputs.publish_depth(result)
         except Exception as error:
             cause = next(cause for kind, cause in _DROP_CAUSES if isinstance(error, kind))
-            self.monitor.dropped(cause, _sentence(error))
+            self.monitor.dropped(cause, sentence(error))
             return
         latency_s = (self.get_clock().now().nanoseconds - stamp) / 1e9
         self.monitor.published(latency_s, time.perf_counter() - started)
@@ -183,28 +163,21 @@ class DepthNode(LifecycleNode):
         if stamp < self._last_stamp:
             self.monitor.warning('time', f'image stamp jumped back by {(self._last_stamp - stamp) / 1e9:.3f} s')
             self._estimator.reset()
-        if not self._last_stamp:
-            self._has_camera.wait(settings['lens.wait_s'])  # the first camera_info may come after the first image
         self._last_stamp = stamp
-        image, info = messages.to_rgb(message, settings['max_pixels']), self._camera_info
-        camera = self._camera(info, image)
-        match = self._lens.match(stamp, camera)
-        estimate = self._estimator.estimate(image, match.lens, stamp / 1e9)
-        self.monitor.fact(lens_quality=match.quality, lens_age_s=f'{match.age_s:.3f}', notes='; '.join(estimate.notes))
+        view = self._inputs.read(message, settings)
+        estimate = self._estimator.estimate(view.image, view.match.lens, stamp / 1e9)
+        quality, age = view.match.quality, f'{view.match.age_s:.3f}'
+        self.monitor.fact(lens_quality=quality, lens_age_s=age, notes='; '.join(estimate.notes))
         estimate = limited(estimate, settings['range.min_m'], settings['range.max_m'])
-        return Result(message.header, image, match.lens, estimate, info, camera)
+        return Result(message.header, view.image, view.match.lens, estimate, view.info, view.camera)
 
-    def _camera(self, info: CameraInfo | None, image: np.ndarray) -> Intrinsics | None:
-        """The camera of the image, or None and a condition that says why not."""
-        try:
-            if info is None:
-                raise messages.CalibrationError('no camera_info has arrived')
-            camera = messages.to_intrinsics(info, *image.shape[:2])
-        except messages.CalibrationError as error:
-            self.monitor.condition('camera', f'{error}; depth/points is withheld')
-            return None
-        self.monitor.condition('camera', '')
-        return camera
+    def _swap(self) -> None:
+        if self._hot_swap:
+            self._hot_swap.apply(self._estimator, self.settings['weights_pin'])
+
+    def _on_way_back(self, text: str) -> None:
+        self.monitor.condition('weights', text)
+        show_weights(self.monitor, self._estimator)
 
     # Diagnostics
 
@@ -218,8 +191,3 @@ class DepthNode(LifecycleNode):
             self.get_logger().error(text)
         else:
             self.get_logger().warning(text)
-
-
-def _sentence(error: Exception) -> str:
-    """Our own errors speak for themselves; others need their type."""
-    return str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'

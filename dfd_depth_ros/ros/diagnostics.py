@@ -16,11 +16,12 @@ LOSS_ADVICE = 'with Fast DDS load config/fastdds_large_images.xml on both sides'
 
 
 class Monitor:
-    """Counts of one node, safe to use from several threads. `log(severity, text)` gets each condition that
-    lasts until a report as a 'warning', and other warnings and errors of one cause at most every five seconds."""
+    """Counts of one node, safe to use from several threads. usual: causes of drops that are no reason to warn.
+    `log(severity, text)` gets each condition that lasts until a report as a 'warning', and other warnings and errors of
+    one cause at most every five seconds."""
 
-    def __init__(self, log):
-        self._log = log
+    def __init__(self, log, usual: tuple[str, ...] = ()):
+        self._log, self._usual = log, usual
         self._lock = threading.RLock()
         self._inputs = self._outputs = self._errors = self._lost = 0
         self._drops = collections.Counter()
@@ -93,8 +94,9 @@ class Monitor:
             pending = self._inputs - self._outputs - drops
             return {'inputs': self._inputs, 'outputs': self._outputs, 'drops': drops, 'pending': pending}
 
-    def report(self, active: bool) -> tuple[bytes, str, dict[str, str]]:
-        """Level, message and values since the last report. active: images are expected."""
+    def report(self, active: bool, well: str = '') -> tuple[bytes, str, dict[str, str]]:
+        """Level, message and values since the last report. active: images are expected. well: the message when there is
+        nothing to complain about, unless empty."""
         with self._lock:
             counts = self.counts()
             conditions = {name: text for name, text in self._conditions.items() if text}
@@ -111,12 +113,14 @@ class Monitor:
                 'last_error': self._last_error,
             }
             counts |= {'errors': self._errors, 'lost': self._lost}
-            level, message = self._verdict(active, counts, values['rate_hz'])
+            counts['drops'] -= sum(self._drops[cause] for cause in self._usual)
+            well = well or (f'depth at {values["rate_hz"]} Hz' if active else 'not active')
+            level, message = self._verdict(active, counts, well)
         for text in news:
             self._log('warning', text)
         return level, message, values
 
-    def _verdict(self, active: bool, counts: dict[str, int], rate_hz: str) -> tuple[bytes, str]:
+    def _verdict(self, active: bool, counts: dict[str, int], well: str) -> tuple[bytes, str]:
         new = {name: count - self._previous.get(name, 0) for name, count in counts.items()}
         warnings = [*self._reported.values(), *self._warnings]
         self._previous, self._warnings = counts, []
@@ -130,7 +134,7 @@ class Monitor:
             return DiagnosticStatus.ERROR, self._failure or self._last_error
         if warnings:
             return DiagnosticStatus.WARN, '; '.join(warnings)
-        return DiagnosticStatus.OK, f'depth at {rate_hz} Hz' if active else 'not active'
+        return DiagnosticStatus.OK, well
 
     def _log_seldom(self, severity: str, cause: str, text: str) -> None:
         now = time.monotonic()

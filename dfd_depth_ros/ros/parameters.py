@@ -1,7 +1,7 @@
 """Parameters of a node: one table with default, range, unit and description; declared, checked and read from it.
 
 The default gives the type. A live parameter takes effect with the next frame; any other may only change while the node
-is unconfigured. `config/depth.yaml` explains each one in prose.
+is unconfigured. `config/depth.yaml` and `config/trainer.yaml` explain each one in prose.
 """
 
 import math
@@ -33,6 +33,8 @@ class Spec(NamedTuple):
 DEPTH_PARAMETERS = {
     'autostart': Spec(True, 'Configure and activate by itself at start.'),
     'weights': Spec('models/dfd_small.safetensors', 'Weights file: package://, absolute or share-relative path.'),
+    'weights_topic': Spec(True, 'Take weights from the topic weights as well.'),
+    'weights_pin': Spec('', 'SHA-256 of the only weights taken from the topic; empty: any.', live=True),
     'device': Spec('auto', 'Where the networks run: cpu, cuda, cuda:N, or auto, which takes CUDA where there is one.'),
     'threads': Spec(0, 'CPU threads of the networks; 0 leaves the choice to PyTorch.', high=1024),
     'image_transport': Spec('raw', 'Kind of image that is subscribed.', choices=('raw', 'compressed')),
@@ -66,6 +68,20 @@ DEPTH_PARAMETERS = {
     'points.organised': Spec(False, 'Keep the shape of the image, NaN where a point is left out.', live=True),
     'view.min_m': Spec(0.5, 'Depth at the near end of the colour scale.', 'm', low=0.001, live=True),
     'view.max_m': Spec(5.0, 'Depth at the far end of the colour scale.', 'm', low=0.001, live=True),
+}
+
+_SHARED = ('weights', 'device', 'image_transport', 'max_pixels')
+TRAINER_PARAMETERS = {
+    **{name: spec for name, spec in DEPTH_PARAMETERS.items() if name in _SHARED or name.startswith('lens.')},
+    'threads': DEPTH_PARAMETERS['threads']._replace(default=1),
+    'budget': Spec(0.5, 'Share of time that is spent on training; 0: none.', high=1.0, live=True),
+    'nice': Spec(10, 'How far the process steps back behind others; 0: not at all.', high=19),
+    'state_dir': Spec('', 'Folder of what was learned; empty: ~/.ros/dfd_depth_ros/trainer, or under $ROS_HOME.'),
+    'resume': Spec(True, 'Go on from state_dir at start.'),
+    'report_dir': Spec('', 'Folder of pictures and curves, renewed while training; empty: none.'),
+    'pose.max_age_s': Spec(0.02, 'A pose further away does not belong to an image.', 's', high=3600.0, live=True),
+    'pose.wait_s': Spec(0.1, 'How long an image waits for its pose where poses come.', 's', high=1.0, live=True),
+    'pose.fixed_frame': Spec('', 'Frame of tf in which the scene stands still; empty: poses come from a topic alone.'),
 }
 
 

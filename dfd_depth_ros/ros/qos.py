@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 
@@ -17,11 +17,24 @@ def reliable(depth: int = 5) -> QoSProfile:
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE)
 
 
+def latched() -> QoSProfile:
+    """The last message is kept for whoever comes later."""
+    profile = reliable(1)
+    profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    return profile
+
+
 def subscribe(
-    node, kind, topic: str, callback: Callable, on_problem: Callable[[str, str], None], on_lost: Callable[[int], None]
+    node,
+    kind,
+    topic: str,
+    callback: Callable,
+    on_problem: Callable[[str, str], None],
+    on_lost: Callable[[int], None],
+    profile: QoSProfile | None = None,
 ):
-    """Sensor-data subscription with overrides. on_problem gets the topic and a sentence for each incompatible
-    publisher, on_lost the number of messages that the middleware has just lost."""
+    """Subscription with overrides; profile: sensor data unless given. on_problem gets the topic and a sentence for each
+    incompatible publisher, on_lost the number of messages that the middleware has just lost."""
 
     def incompatible(event):
         policy = qos_policy_name_from_kind(event.last_policy_kind)
@@ -31,7 +44,7 @@ def subscribe(
         kind,
         topic,
         callback,
-        sensor_data(),
+        profile or sensor_data(),
         event_callbacks=SubscriptionEventCallbacks(
             incompatible_qos=incompatible, message_lost=lambda event: on_lost(event.total_count_change)
         ),

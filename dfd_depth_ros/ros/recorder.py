@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
@@ -17,12 +18,14 @@ TOPICS = {
     'image_raw/compressed': CompressedImage,
     'camera_info': CameraInfo,
     'lens': JointState,
+    'pose': PoseStamped,
     'ground_truth/depth': Image,
     'depth/image_rect': Image,
     'depth/camera_info': CameraInfo,
     'depth/sigma': Image,
     'coc/image': Image,
     'lens_used': JointState,
+    'training/state': DiagnosticArray,
     '/diagnostics': DiagnosticArray,
 }
 QUEUE = 200  # messages of one topic that may wait to be written

@@ -1,6 +1,7 @@
 """One thread that serves the newest items: latency stays bounded when items come faster than they are served."""
 
 import collections
+import functools
 import threading
 from collections.abc import Callable
 
@@ -8,12 +9,14 @@ from collections.abc import Callable
 class Worker:
     """serve(item) runs in the worker thread and must not raise; at most `capacity` items wait for it. drop(cause) is
     called for each item that is never served: cause 'overload' (the oldest, when one too many waits) or 'deactivated'
-    (still waiting when the worker stops). So each item is either served or dropped, exactly once."""
+    (still waiting when the worker stops). So each item is either served or dropped, exactly once. An errand is done
+    between two items."""
 
     def __init__(self, serve: Callable, drop: Callable, capacity: int):
         self._serve, self._drop, self._capacity = serve, drop, capacity
         self._condition = threading.Condition()
         self._waiting: collections.deque = collections.deque()
+        self._errand: Callable | None = None
         self._running = True
         self._thread = threading.Thread(target=self._run, name='depth_worker', daemon=True)
         self._thread.start()
@@ -29,6 +32,13 @@ class Worker:
         if full:
             self._drop('overload')
 
+    def errand(self, do: Callable) -> None:
+        """Have do() called in the thread before its next item; it must not raise. A newer errand takes the place of
+        one that still waits. Never waits."""
+        with self._condition:
+            self._errand = do
+            self._condition.notify()
+
     def stop(self, timeout_s: float) -> bool:
         """Drop what waits, let the item in work finish and end the thread. False where that takes longer than
         timeout_s."""
@@ -43,10 +53,15 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (item := self._take()) is not None:
-            self._serve(item)
+        while work := self._take():
+            work()
 
-    def _take(self):
+    def _take(self) -> Callable | None:
         with self._condition:
-            self._condition.wait_for(lambda: self._waiting or not self._running)
-            return self._waiting.popleft() if self._waiting else None
+            self._condition.wait_for(lambda: self._errand or self._waiting or not self._running)
+            if not self._running:
+                return None
+            if self._errand:
+                work, self._errand = self._errand, None
+                return work
+            return functools.partial(self._serve, self._waiting.popleft())

@@ -73,6 +73,14 @@ def film_set(name: str, lens: Lens, size: tuple[int, int], seed: int = 0) -> tup
     return scene, lens, Motion((sway, sway / 4), (1 / (1.1 * focus), 1 / (0.9 * focus)))
 
 
+def true_lens(told: Lens, f_number_error: float = 0.0, focus_error: float = 0.0) -> Lens:
+    """What a lens really does that is not as it is told: its f-number and its focus distance are larger by these shares
+    than `told` says. Raises LensError where that is no lens."""
+    return replace(
+        told, f_number=told.f_number * (1 + f_number_error), focus_dioptre=told.focus_dioptre / (1 + focus_error)
+    )
+
+
 def camera_loop(
     scene: Frame,
     lens: Lens,
@@ -81,24 +89,28 @@ def camera_loop(
     motion: Motion | None = None,
     sensor: Sensor = MILD_NOISE,
     seed: int = 0,
+    f_number_error: float = 0.0,
+    focus_error: float = 0.0,
 ) -> Iterator[Frame]:
     """Render one seamless period of the camera, frame by frame (half a second each at 640x480 on one core).
 
     scene: RGB-D source with `aif`, `depth` known everywhere, and `intrinsics`. lens: all but its focus, which `motion`
     moves. size: (width, height) of the frames, cut from the middle of the scene. Frames carry image, aif, depth, coc,
-    lens, intrinsics and camera-to-world pose. Raises ValueError where the scene lacks what is needed.
+    lens, intrinsics and camera-to-world pose. With an error (see `true_lens`) pictures and CoC are those of the true
+    lens, while frames carry the lens as it is told. Raises ValueError where the scene lacks what is needed.
     """
     _check(scene, frames)
     motion = motion or Motion()
     rng = np.random.default_rng(seed)
     for index in range(frames):
         phase = index / frames
-        focused = replace(lens, focus_dioptre=motion.focus_dioptre(phase))
+        told = replace(lens, focus_dioptre=motion.focus_dioptre(phase))
+        focused = true_lens(told, f_number_error, focus_error)
         coc = focused.coc(1 / np.array([scene.depth.min(), scene.depth.max()]))
         view = moved_view(scene, motion.position(phase), size, margin=math.ceil(abs(coc).max() / 2) + 1)
         blurred = render_rgbd(view.aif, 1 / view.depth, focused, planes=math.ceil(np.ptp(coc) / PLANE_PX) + 1)
         light = from_srgb(torch.from_numpy(blurred) / 255).numpy()
-        yield _trimmed(view, sensor.expose(light, rng), focused, size)
+        yield replace(_trimmed(view, sensor.expose(light, rng), focused, size), lens=told)
 
 
 def moved_view(scene: Frame, position: np.ndarray, size: tuple[int, int], margin: int = 0) -> Frame:

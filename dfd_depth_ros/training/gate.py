@@ -16,7 +16,7 @@ import torch
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.splatting.renderer import Renderer
 from dfd_depth_ros.training.data import Batch, Pairs, expose
-from dfd_depth_ros.training.keyframes import Keyframe, pairs
+from dfd_depth_ros.training.keyframes import Keyframe
 from dfd_depth_ros.training.losses import log_depth_loss
 from dfd_depth_ros.training.rerender import WEIGHTS, known, look, rerendering
 
@@ -25,6 +25,7 @@ SYNTHETIC_LOSS = 1.05  # of the error on made-up scenes, relative to the weights
 FLAT = 0.3  # of the present spread of inverse depth, below which depth has collapsed
 LIMITS = {'log_gain': 0.7, 'log_focus': 0.4, 'base_variance': 36.0, 'log_psf': 0.5}
 PAIRS, WINDOWS = 8, 2
+Pair = tuple[Keyframe, Keyframe]
 TEXTURES = 8  # of the made-up scenes
 
 
@@ -45,11 +46,13 @@ class Gate:
 
     def __init__(self, shipped: DfdModel, renderer: Renderer, size: tuple[int, int], pairs: int = 6, seed: int = 7):
         self._renderer, self._size, self._seed = renderer, size, seed
-        self._scenes = _made_up(pairs, seed)
+        device = next(shipped.parameters()).device
+        self._scenes = [batch.to(device) for batch in _made_up(pairs, seed)]
         self._allowed = SYNTHETIC_LOSS * self._synthetic_error(shipped)
 
-    def judge(self, present: DfdModel, candidate: DfdModel, held_out: list[Keyframe], only_lens: bool) -> Decision:
-        """Compare the candidate with the present weights. only_lens: the networks are the same in both."""
+    def judge(self, present: DfdModel, candidate: DfdModel, held_out: list[Pair], only_lens: bool) -> Decision:
+        """Compare the candidate with the present weights. held_out: pairs of keyframes that were never trained on.
+        only_lens: the networks are the same in both."""
         if not all(bool(value.isfinite().all()) for value in candidate.state_dict().values()):
             return _refused('weights are not finite')
         for name, value in candidate.residual.named_parameters():
@@ -78,10 +81,9 @@ class Gate:
     def _places(self, held_out):
         """The same pairs and windows of them each time, as long as the keyframes are the same."""
         rng = np.random.default_rng(self._seed)
-        found = pairs(held_out)
-        for index in rng.permutation(len(found))[:PAIRS]:
+        for index in rng.permutation(len(held_out))[:PAIRS]:
             for _ in range(WINDOWS):
-                yield *found[index], window(rng, found[index][0], self._size)
+                yield *held_out[index], window(rng, held_out[index][0], self._size)
 
     @torch.no_grad()
     def _errors(self, model, places, reader) -> tuple[np.ndarray, float]:

@@ -1,6 +1,5 @@
 """The keyframes that online learning remembers: few, unlike each other, some of them never trained on."""
 
-import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -34,19 +33,25 @@ class Keyframe:
 
 
 def to_keyframe(
-    image: np.ndarray, lens: Lens, stamp: float, pose: np.ndarray | None = None, camera: Intrinsics | None = None
+    image: np.ndarray,
+    lens: Lens,
+    stamp: float,
+    pose: np.ndarray | None = None,
+    camera: Intrinsics | None = None,
+    device: str = 'cpu',
 ) -> Keyframe:
-    """A keyframe of an (H, W, 3) uint8 RGB picture; `camera` gives the principal point and, where it is known, fx."""
+    """A keyframe of an (H, W, 3) uint8 RGB picture, its tensors on a device; `camera` gives the principal point and,
+    where it is known, fx."""
     height, width = image.shape[:2]
     state = lens_state(lens, height, width, camera and (camera.cx, camera.cy))
     if camera:
         state[2] = camera.fx
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), THUMBNAIL, interpolation=cv2.INTER_AREA)
     return Keyframe(
-        torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255,
+        torch.tensor(np.ascontiguousarray(image), device=device).permute(2, 0, 1).float() / 255,
         lens,
-        torch.tensor(state, dtype=torch.float32),
-        None if pose is None else torch.tensor(np.asarray(pose), dtype=torch.float32),
+        torch.tensor(state, dtype=torch.float32, device=device),
+        None if pose is None else torch.tensor(np.asarray(pose), dtype=torch.float32, device=device),
         grey.astype(np.float32) / 255,
         stamp,
     )
@@ -76,11 +81,6 @@ def paired(one: Keyframe, other: Keyframe) -> bool:
     return max(_shift(one, other)) < APART * one.image.shape[-1]
 
 
-def pairs(frames: list[Keyframe]) -> list[tuple[Keyframe, Keyframe]]:
-    """All ordered pairs of keyframes that can teach each other."""
-    return [pair for pair in itertools.permutations(frames, 2) if paired(*pair)]
-
-
 def _shift(one, other) -> tuple[float, float]:
     """Pixels by which what is in focus moves from one pose to the other through translation and through rotation."""
     if one.pose is None or other.pose is None:
@@ -93,27 +93,38 @@ def _shift(one, other) -> tuple[float, float]:
 class Keyframes:
     """At most `capacity` keyframes for training and a third of that for the gate: of six, two that follow each other.
     A frame is kept where it is unlike all of them. When training frames are full, one of the older half leaves by lot,
-    so that the past is replayed beside the present; of the held-out frames, too."""
+    so that the past is replayed beside the present; of the held-out frames, too. `training_pairs` and `held_out_pairs`
+    are all ordered pairs that can teach each other."""
 
     def __init__(self, capacity: int = 24, seed: int = 0):
         if capacity < 6:
             raise ValueError(f'capacity of {capacity} keyframes is too small; it must be at least 6')
-        self.capacity, self.kept = capacity, 0
-        self.training: list[Keyframe] = []
-        self.held_out: list[Keyframe] = []
+        self.capacity = capacity
         self._random = np.random.default_rng(seed)
+        self.forget()
 
     def add(self, frame: Keyframe) -> bool:
         """Keep the frame where it is new. Returns whether it was."""
         if any(difference(frame, known) < 1 for known in (*self.training, *self.held_out)):
             return False
-        frames, room = (self.held_out, self.capacity // 3) if self.kept % 6 > 3 else (self.training, self.capacity)
-        if len(frames) == room:
-            del frames[self._random.integers(room // 2)]
-        frames.append(frame)
+        if self.kept % 6 > 3:
+            self._keep(frame, self.held_out, self.held_out_pairs, self.capacity // 3)
+        else:
+            self._keep(frame, self.training, self.training_pairs, self.capacity)
         self.kept += 1
         return True
 
+    def _keep(self, frame, frames, pairs, room):
+        if len(frames) == room:
+            gone = frames.pop(self._random.integers(room // 2))
+            pairs[:] = [pair for pair in pairs if gone not in pair]
+        pairs += [pair for known in frames for pair in ((known, frame), (frame, known)) if paired(*pair)]
+        frames.append(frame)
+
     def forget(self):
         """Begin anew."""
-        self.training, self.held_out, self.kept = [], [], 0
+        self.training: list[Keyframe] = []
+        self.held_out: list[Keyframe] = []
+        self.training_pairs: list[tuple[Keyframe, Keyframe]] = []
+        self.held_out_pairs: list[tuple[Keyframe, Keyframe]] = []
+        self.kept = 0

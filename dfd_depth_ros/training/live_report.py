@@ -45,7 +45,7 @@ class Diary:
         self._losses.clear()
         self._decisions.clear()
         if frame is not None:
-            image = (frame.image.permute(1, 2, 0) * 255).round().byte().numpy()
+            image = (frame.image.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
             before, after = (
                 DepthEstimator(from_bytes(data, 'report')[0], 'cpu').estimate(image, frame.told)
                 for data in (shipped, present)

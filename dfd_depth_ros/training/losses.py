@@ -92,11 +92,12 @@ def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return level * (2 * covariance + 9e-4) / (variance + 9e-4)
 
 
-def consistency_loss(one: torch.Tensor, other: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Two pictures of one place imply one inverse depth: weighted mean of the difference in dioptres, relative to their
-    sum so that near and far count alike. Source of the form: Bian et al. (SC-Depth), NeurIPS 2019."""
-    difference = (one - other).abs() / (one + other).clamp(min=1e-3)
-    return (difference * weight).sum() / weight.sum().clamp(min=1)
+def consistency_loss(one: torch.Tensor, other: torch.Tensor, gain: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Two pictures of one place imply one inverse depth: weighted mean of the difference in pixels of CoC through the
+    weaker lens (dioptres times `gain`), soft for large ones. In dioptres alone a lens with more gain would always agree
+    better."""
+    difference = (one - other).abs() * gain
+    return (difference / (1 + 0.2 * difference.detach()) * weight).sum() / weight.sum().clamp(min=1)
 
 
 def smoothness_loss(inverse_depth: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dfd_depth_ros.estimation.estimator import to_device
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.weights import digest, from_bytes, load_weights, to_bytes, write_whole
 from dfd_depth_ros.optics.lens import Lens
@@ -23,7 +24,7 @@ from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.scenes.frame import Intrinsics
 from dfd_depth_ros.splatting.splat import make_renderer
 from dfd_depth_ros.training.gate import Decision, Gate, window
-from dfd_depth_ros.training.keyframes import Keyframes, pairs, to_keyframe
+from dfd_depth_ros.training.keyframes import Keyframes, to_keyframe
 from dfd_depth_ros.training.live_report import Diary
 from dfd_depth_ros.training.losses import anchor_loss
 from dfd_depth_ros.training.rerender import known, look, rerendering, total
@@ -68,14 +69,16 @@ class Progress:
 class OnlineLearner:
     """Adapts a model to one camera. Not thread-safe: one thread calls everything.
 
-    model: the weights that shipped; they are not changed. A picture smaller than the window is refused by `add`.
+    model: the weights that shipped; they are not changed. device: where it learns. Raises ValueError or RuntimeError
+    for a renderer that cannot be had.
     """
 
-    def __init__(self, model: DfdModel, config: OnlineConfig | None = None):
+    def __init__(self, model: DfdModel, config: OnlineConfig | None = None, device: str = 'cpu'):
         self.config = config or OnlineConfig()
         self._renderer = make_renderer(self.config.renderer)
-        self._shipped = model.eval().requires_grad_(False)
-        self._gate = Gate(model, self._renderer, self.config.window)
+        self._device = device
+        self._shipped = model.to(device).eval().requires_grad_(False)
+        self._gate = Gate(self._shipped, self._renderer, self.config.window)
         self._random = np.random.default_rng(self.config.seed)
         self.keyframes = Keyframes(self.config.capacity, self.config.seed)
         self._diary = Diary()
@@ -123,15 +126,14 @@ class OnlineLearner:
             raise ValueError(f'a picture of {image.shape[1]} x {image.shape[0]} is smaller than the training window')
         if pose is not None and not (np.shape(pose) == (4, 4) and np.isfinite(pose).all()):
             raise ValueError('the pose is not a finite 4 x 4 matrix')
-        kept = self.keyframes.add(to_keyframe(image, lens, stamp, pose, camera))
+        kept = self.keyframes.add(to_keyframe(image, lens, stamp, pose, camera, self._device))
         if kept:
-            self._pairs = pairs(self.keyframes.training)
             self._news += 1
         return kept
 
     def step(self) -> Progress:
         """One training step, or the gate after the last one of a round."""
-        if not self._pairs or not pairs(self.keyframes.held_out):
+        if not self.keyframes.training_pairs or not self.keyframes.held_out_pairs:
             return Progress('waiting', self.steps)
         if self._stage is None:
             if self._news < NEWS:
@@ -183,8 +185,7 @@ class OnlineLearner:
 
     def _accept(self, data: bytes) -> str:
         self._accepted_bytes = data
-        self._accepted = from_bytes(data, 'accepted')[0].eval().requires_grad_(False)
-        self._pairs = pairs(self.keyframes.training)
+        self._accepted = from_bytes(data, 'accepted')[0].to(self._device).eval().requires_grad_(False)
         for frame in [*self.keyframes.training, *self.keyframes.held_out]:
             frame.reading.clear()
         self._enter(self.config.stages[0])
@@ -214,7 +215,8 @@ class OnlineLearner:
         self._optimizer = torch.optim.Adam(groups, betas=(0.8, 0.95))
 
     def _train(self) -> dict[str, float]:
-        one, other = self._pairs[self._random.integers(len(self._pairs))]
+        pairs = self.keyframes.training_pairs
+        one, other = pairs[self._random.integers(len(pairs))]
         corner, model = window(self._random, one, self.config.window), self._candidate
         only_lens = self._stage == 'lens'
         a, b = (
@@ -237,7 +239,7 @@ class OnlineLearner:
 
     def _judge(self) -> Decision:
         stage, names = self._stage, self.config.stages
-        decision = self._gate.judge(self._accepted, self._candidate, self.keyframes.held_out, stage == 'lens')
+        decision = self._gate.judge(self._accepted, self._candidate, self.keyframes.held_out_pairs, stage == 'lens')
         decision = replace(decision, reason=f'{stage}: {decision.reason}', step=self.steps)
         follower = (*names[names.index(stage) + 1 :], None)[0]
         if decision.accepted:
@@ -253,4 +255,4 @@ def make_learner(settings: dict) -> OnlineLearner:
     """The learner that the parameters of `trainer_node` ask for. Raises ValueError in one sentence where it cannot be
     had."""
     model, _, _ = load_weights(resolve_path(settings['weights']))
-    return OnlineLearner(model, OnlineConfig(seed=settings.get('seed', 0)))
+    return OnlineLearner(model, device=to_device(settings['device']))

@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import grid_sample
 
 from dfd_depth_ros.networks.model import DfdModel
+from dfd_depth_ros.networks.precision import mixed
 from dfd_depth_ros.optics.tone import from_srgb, to_srgb
 from dfd_depth_ros.splatting.renderer import Picture, Renderer, View, reproject
 from dfd_depth_ros.training import losses
@@ -21,9 +22,8 @@ from dfd_depth_ros.training.keyframes import Keyframe
 FARTHEST, NEAREST = 1 / 60, 8.0  # dioptres
 CANNOT_SHARPEN_PX = 0.4  # blur in excess of what the view should have, beyond which a pixel is not compared
 SAME_SURFACE = 0.15  # relative difference of inverse depth beyond which two pixels are not of one surface
-WEIGHTS = {'photometric': 1.0, 'consistency': 0.5, 'smoothness': 0.002, 'lens': 0.002}
+WEIGHTS = {'photometric': 1.0, 'consistency': 0.03, 'smoothness': 0.002, 'lens': 0.002}
 COVERED = 0.3  # alpha under which too little is known of a pixel
-NO_POSE = torch.eye(4)
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,14 @@ def look(model: DfdModel, frame: Keyframe, corner: tuple[int, int], size: tuple[
     place = np.s_[:, row : row + size[0], column : column + size[1]]
     image, told = frame.image[place], frame.lens - frame.lens.new_tensor([0, 0, 0, column, row])
     if seen is None:
-        prediction = model(image[None], told[None], frame.told.side)
+        with mixed(image.device, image.is_cuda):
+            prediction = model(image[None], told[None], frame.told.side)
         coc, lens = prediction.coc[0], prediction.lens[0]
     else:
         coc, lens = model.residual.without_base_blur(seen[place]), model.residual(told[None])[0]
     inverse = (lens[1] - coc / lens[0]).clamp(FARTHEST, NEAREST)
-    return Look(image, lens, NO_POSE if frame.pose is None else frame.pose, coc, inverse)
+    pose = torch.eye(4, device=image.device) if frame.pose is None else frame.pose
+    return Look(image, lens, pose, coc, inverse)
 
 
 def rerendering(renderer: Renderer, one: Look, other: Look, psf_scale: torch.Tensor) -> tuple[torch.Tensor, dict]:
@@ -73,10 +75,11 @@ def rerendering(renderer: Renderer, one: Look, other: Look, psf_scale: torch.Ten
     weight = (inside & sharp_enough & (rendered.alpha > COVERED)).float().detach()
     light = rendered.colour * _brightness(rendered.colour, from_srgb(other.image), weight)
     redone = to_srgb(light.clamp(1e-4, 1))
+    weaker = torch.minimum(one.lens[0], other.lens[0])
     same = inside & ((implied - there[:1]).abs() < SAME_SURFACE * (implied + there[:1]))
     return redone, {
         'photometric': losses.photometric_loss(redone, other.image, weight),
-        'consistency': losses.consistency_loss(implied, there[:1], same.float().detach()),
+        'consistency': losses.consistency_loss(implied, there[:1], weaker, same.float().detach()),
         'smoothness': losses.smoothness_loss(one.inverse_depth, one.image),
     }
 
