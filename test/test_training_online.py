@@ -71,7 +71,7 @@ def abs_rel(data, frames):
 def test_a_wrong_lens_heals_itself(shipped, frames):
     learner = taught(shipped, frames[::2])
     before = learner.weights(), abs_rel(learner.weights(), frames[1::2])
-    decisions = [until_decision(learner).decision for _ in range(2)]
+    decisions = [until_decision(learner).decision for _ in range(4)]
     assert decisions[0].accepted and decisions[0].after < decisions[0].before
     after = abs_rel(learner.weights(), frames[1::2])
     known = abs_rel(before[0], [(frame, frame.lens) for frame, _ in frames[1::2]])

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from dfd_depth_ros.estimation.estimator import DepthEstimator, load_estimator
+from dfd_depth_ros.estimation.estimator import DepthEstimator, load_estimator, make_estimator
 from dfd_depth_ros.evaluation.metrics import abs_rel, is_depth
 from dfd_depth_ros.evaluation.strip import write_comparison
 from dfd_depth_ros.networks.weights import from_bytes, load_weights
@@ -167,7 +167,7 @@ def _score(estimator: DepthEstimator, frames: Sequence[tuple[Frame, Lens]]) -> f
 
 
 def _estimator(learner):
-    return DepthEstimator(from_bytes(learner.weights(), 'learned')[0], 'cpu')
+    return make_estimator(from_bytes(learner.weights(), 'learned')[0], learner.digest, 'cpu', 'none')
 
 
 def _account(learner, decisions) -> dict:
