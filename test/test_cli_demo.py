@@ -80,6 +80,17 @@ def without(bag, path, *topics):
     return str(path)
 
 
+def test_a_demo_too_short_to_learn_says_so(graph, weights, tmp_path, capsys):
+    """In two seconds nothing can be learned: camera, depth node and trainer ran, and the curve and picture are there."""
+    size = ['--size', '128', '96', '--loop-frames', '3', '--seconds', '2', '--rate', '5']
+    assert demo.main(['--train', '--weights', weights, '--out', str(tmp_path), *size]) == 1
+    assert f'nothing was learned; {tmp_path / "trainer_node.log"} may say why' in capsys.readouterr().err
+    topics = {message.topic for message in Recording(tmp_path / 'bag').messages()}
+    assert {'/pose', '/depth/image_rect'} <= topics
+    assert (tmp_path / 'healing.png').exists() and (tmp_path / 'before_after.png').exists()
+    assert (tmp_path / 'trainer_node.log').exists()
+
+
 def test_demo_plays_a_bag_of_which_only_the_camera_is_known(graph, shown, weights, tmp_path, capsys):
     bag = without(shown / 'bag', tmp_path / 'user', '/ground_truth/depth', '/camera_info', '/depth/image_rect')
     out = tmp_path / 'out'
