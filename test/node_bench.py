@@ -61,22 +61,19 @@ def picture(red=20, height=6, width=8):
     return np.full((height, width, 3), (red, 100, 50), np.uint8)
 
 
-class Bench:
-    """node: the depth node. received: messages by topic. Stamps of images are seconds from START."""
+class NodeBench:
+    """A node under test and a tester that talks to it, each in a thread. inputs: topics that the tester publishes, with
+    their kinds. received: messages by topic. Stamps are seconds from START."""
 
-    def __init__(self, estimator=None, load=None, renew=None, parameters=LENS, topics=('depth/image_rect',), **options):
-        self.estimator = estimator or FakeEstimator()
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        load = load or (lambda settings: self.estimator)
-        self.node = depth_node.DepthNode(load=load, renew=renew, parameter_overrides=overrides, **options)
-        self.tester = Node('tester', namespace=options.get('namespace'))
+    def __init__(self, node, inputs, namespace=None):
+        self.node, self.tester = node, Node('tester', namespace=namespace)
         self.received = collections.defaultdict(list)
-        self.publishers = {topic: self.tester.create_publisher(kind, topic, 10) for topic, kind in INPUTS.items()}
-        for topic in topics:
-            self.listen(topic)
-        self.listen('/diagnostics', DiagnosticArray)
+        self.publishers = {topic: self.tester.create_publisher(kind, topic, 10) for topic, kind in inputs.items()}
         self._executors = [SingleThreadedExecutor(), SingleThreadedExecutor()]
         self._threads = []
+
+    def start(self):
+        """Serve both from now on."""
         for executor, node in zip(self._executors, (self.node, self.tester), strict=True):
             executor.add_node(node)
             self._threads.append(threading.Thread(target=executor.spin))
@@ -104,6 +101,36 @@ class Bench:
         message = messages.to_image(message, header) if isinstance(message, np.ndarray) else message
         message.header = header
         self.publishers[topic].publish(message)
+
+    def first(self, topic, condition):
+        """The first status of a diagnostics topic from now on that fulfils the condition: (level, message, values)."""
+        seen = self.received[topic]
+        start = len(seen)
+
+        def find():
+            for message in seen[start:]:
+                status = message.status[0]
+                entry = (status.level, status.message, {pair.key: pair.value for pair in status.values})
+                if condition(*entry):
+                    return entry
+            return None
+
+        return wait(find, f'an entry in {topic}')
+
+
+class Bench(NodeBench):
+    """A depth node and its tester."""
+
+    def __init__(self, estimator=None, load=None, renew=None, parameters=LENS, topics=('depth/image_rect',), **options):
+        self.estimator = estimator or FakeEstimator()
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        load = load or (lambda settings: self.estimator)
+        node = depth_node.DepthNode(load=load, renew=renew, parameter_overrides=overrides, **options)
+        super().__init__(node, INPUTS, options.get('namespace'))
+        for topic in topics:
+            self.listen(topic)
+        self.listen('/diagnostics', DiagnosticArray)
+        self.start()
 
     def connect(self, *extra, topic='image_raw', image=None):
         """Send images, each after the extra (topic, message) of the same stamp, until depth comes back and nothing is
@@ -149,15 +176,4 @@ class Bench:
 
     def status(self, condition):
         """The first diagnostics status from now on that fulfils the condition: (level, message, values)."""
-        seen = self.received['/diagnostics']
-        start = len(seen)
-
-        def find():
-            for message in seen[start:]:
-                status = message.status[0]
-                entry = (status.level, status.message, {pair.key: pair.value for pair in status.values})
-                if condition(*entry):
-                    return entry
-            return None
-
-        return wait(find, 'a diagnostics entry')
+        return self.first('/diagnostics', condition)

@@ -1,6 +1,5 @@
 """A trainer node and a tester in one process; the learner is a quick stand-in that needs no torch."""
 
-import collections
 import hashlib
 import json
 import threading
@@ -9,15 +8,13 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from node_bench import FRAME_ID, LENS, START, picture, wait
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from node_bench import LENS, START, NodeBench, wait
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import UInt8MultiArray
 
 from dfd_depth_ros.networks.weights import write_whole
-from dfd_depth_ros.ros import messages, qos
+from dfd_depth_ros.ros import qos
 from dfd_depth_ros.ros.trainer_node import TrainerNode
 
 INPUTS = {'image_raw': Image, 'camera_info': CameraInfo, 'lens': JointState, 'pose': PoseStamped}
@@ -111,8 +108,8 @@ class FakeLearner:
         self.reports.append(folder)
 
 
-class TrainerBench:
-    """node: the trainer. learners: all that it made. received: messages by topic. Stamps are seconds from START."""
+class TrainerBench(NodeBench):
+    """A trainer and its tester. learners: all that it made."""
 
     def __init__(self, folder, learner=FakeLearner, parameters=LENS, **options):
         self.learners = []
@@ -123,29 +120,11 @@ class TrainerBench:
             self.learners.append(learner(settings))
             return self.learners[-1]
 
-        self.node = TrainerNode(make=make, parameter_overrides=overrides, **options)
-        self.tester = Node('tester', namespace=options.get('namespace'))
-        self.received = collections.defaultdict(list)
-        self.publishers = {topic: self.tester.create_publisher(kind, topic, 10) for topic, kind in INPUTS.items()}
+        node = TrainerNode(make=make, parameter_overrides=overrides, **options)
+        super().__init__(node, INPUTS, options.get('namespace'))
         self.listen('training/state', DiagnosticArray)
         self.listen('weights', UInt8MultiArray, qos.latched())
-        self._executors = [SingleThreadedExecutor(), SingleThreadedExecutor()]
-        self._threads = []
-        for executor, node in zip(self._executors, (self.node, self.tester), strict=True):
-            executor.add_node(node)
-            self._threads.append(threading.Thread(target=executor.spin))
-            self._threads[-1].start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for executor in self._executors:
-            executor.shutdown()
-        for thread in self._threads:
-            thread.join()
-        self.node.destroy_node()
-        self.tester.destroy_node()
+        self.start()
 
     @property
     def learner(self):
@@ -155,16 +134,6 @@ class TrainerBench:
     def published(self):
         """The weights that came, oldest first."""
         return [bytes(message.data) for message in self.received['weights']]
-
-    def listen(self, topic, kind, profile=10):
-        return self.tester.create_subscription(kind, topic, self.received[topic].append, profile)
-
-    def send(self, seconds, message=None, topic='image_raw'):
-        """Publish a message, or a picture, with a stamp."""
-        header = messages.to_header(round((START + seconds) * 1e9), FRAME_ID)
-        message = messages.to_image(picture(), header) if message is None else message
-        message.header = header
-        self.publishers[topic].publish(message)
 
     def connect(self):
         """Send pictures until the learner has seen two."""
@@ -184,18 +153,7 @@ class TrainerBench:
 
     def state(self, condition):
         """The first training/state from now on that fulfils the condition: (level, message, values)."""
-        seen = self.received['training/state']
-        start = len(seen)
-
-        def find():
-            for message in seen[start:]:
-                status = message.status[0]
-                entry = (status.level, status.message, {pair.key: pair.value for pair in status.values})
-                if condition(*entry):
-                    return entry
-            return None
-
-        return wait(find, 'a training state')
+        return self.first('training/state', condition)
 
     def call(self, kind, name, **request):
         """The response of a service of the node. Very rarely Fast DDS never tells a client that its service is there,

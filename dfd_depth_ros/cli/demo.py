@@ -112,17 +112,8 @@ def _record_simulator(options, bag: Path) -> None:
     from dfd_depth_ros.ros.graph import Graph
 
     lens_file = options.lens or SIMULATED_LENS
-    simulator = {
-        'scene': options.scene,
-        'rate_hz': options.rate,
-        'listeners': 2,
-        'loop_frames': options.loop_frames,
-        'width': options.size[0],
-        'height': options.size[1],
-        'lens_file': lens_file,
-    }
     with Graph(BagWriter(bag), options.out) as graph:
-        graph.start('camera_simulator', simulator, shown=True)
+        graph.start('camera_simulator', demo_training.camera(options, lens_file, listeners=2), shown=True)
         node = {'weights': options.weights, 'lens.source': 'joint_state', 'lens.file': lens_file}
         graph.start('depth_node', node)
         graph.wait_for(DEPTH)

@@ -46,21 +46,24 @@ def show(options, lens_file: str) -> dict:
     }
 
 
-def _record(options, lens_file: str) -> None:
-    from dfd_depth_ros.ros.graph import Graph
-
-    simulator = {
+def camera(options, lens_file: str, listeners: int) -> dict:
+    """Parameters of `camera_simulator` that the options of `demo` ask for."""
+    return {
         'scene': options.scene,
         'rate_hz': options.rate,
-        'listeners': 3,
+        'listeners': listeners,
         'loop_frames': options.loop_frames,
         'width': options.size[0],
         'height': options.size[1],
         'lens_file': lens_file,
-        'lens_error.f_number': F_NUMBER_ERROR,
-        'lens_error.focus': FOCUS_ERROR,
-        'lens_error.base_blur_px': BASE_BLUR_PX,
     }
+
+
+def _record(options, lens_file: str) -> None:
+    from dfd_depth_ros.ros.graph import Graph
+
+    errors = {'f_number': F_NUMBER_ERROR, 'focus': FOCUS_ERROR, 'base_blur_px': BASE_BLUR_PX}
+    simulator = camera(options, lens_file, listeners=3) | {f'lens_error.{name}': e for name, e in errors.items()}
     told = {'weights': options.weights, 'lens.source': 'joint_state', 'lens.file': lens_file}
     folders = {'state_dir': str(options.out / 'trainer'), 'report_dir': str(options.out / 'training')}
     with Graph(BagWriter(options.out / 'bag'), options.out) as graph:
