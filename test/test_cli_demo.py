@@ -81,7 +81,7 @@ def without(bag, path, *topics):
 
 
 def test_a_demo_too_short_to_learn_says_so(graph, weights, tmp_path, capsys):
-    """In two seconds nothing can be learned, but camera, depth node and trainer ran, and curve and picture are there."""
+    """In two seconds nothing can be learned, but camera, node and trainer ran, and curve and picture are there."""
     size = ['--size', '128', '96', '--loop-frames', '3', '--seconds', '2', '--rate', '5']
     assert demo.main(['--train', '--weights', weights, '--out', str(tmp_path), *size]) == 1
     assert f'nothing was learned; {tmp_path / "trainer_node.log"} may say why' in capsys.readouterr().err
