@@ -1,9 +1,5 @@
 """trainer_node over real DDS: what it publishes and saves, what it answers, and that nothing ends it."""
 
-import math
-import sys
-import types
-
 import numpy as np
 import pytest
 
@@ -21,7 +17,7 @@ from trainer_bench import FakeLearner, TrainerBench, sha
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.weights import save_weights
 from dfd_depth_ros.optics.lens import Lens
-from dfd_depth_ros.ros import messages, poses, qos, trainer_loop, trainer_node
+from dfd_depth_ros.ros import messages, qos, trainer_loop, trainer_node
 from dfd_depth_ros.ros.trainer_node import load_learner, state_folder
 
 BY_MESSAGE = {'lens.source': 'joint_state', 'lens.wait_s': 0.0}
@@ -332,45 +328,6 @@ def test_reports(tmp_path, monkeypatch):
         assert len(bench.learners) == 1
 
 
-class Loop:
-    """A loop that has been stopped, to be turned by hand."""
-
-    def __init__(self):
-        learner = types.SimpleNamespace(step=lambda: 'training', close=lambda: None)
-        self.settings = {'budget': 0.0, 'resume': False, 'report_dir': ''}
-        self.loop = trainer_loop.TrainerLoop(learner, None, lambda: self.settings, None)
-        assert self.loop.stop(10)
-
-
-@pytest.mark.parametrize('budget', [0.1, 0.5, 1.0])
-def test_the_rest_follows_from_the_budget(monkeypatch, budget):
-    loop = Loop()
-    times = iter([0.0, 2.0])
-    monkeypatch.setattr(trainer_loop, 'time', types.SimpleNamespace(perf_counter=lambda: next(times)))
-    loop.settings['budget'] = budget
-    rest, is_idle = loop.loop._turn()
-    assert 2.0 / (2.0 + rest) == pytest.approx(budget) and not is_idle
-
-
-def test_the_duty_is_the_share_of_the_last_reports(monkeypatch):
-    loop, now = Loop().loop, [0.0]
-    monkeypatch.setattr(trainer_loop, 'time', types.SimpleNamespace(monotonic=lambda: now[0]))
-    loop._marks[0] = (0.0, 0.0)
-    for second in range(1, 31):
-        now[0], loop._busy_s = float(second), 0.5 * min(second, 20)
-        duty = loop.duty()
-        assert duty == pytest.approx(0.5 if second <= 20 else 0.5 * max(0, 30 - second) / 10)
-
-
-def test_without_budget_nothing_is_learned():
-    loop = Loop()
-    assert loop.loop._turn() == (trainer_loop.IDLE_S, True) and loop.loop.state == 'paused'
-
-
-def test_what_is_asked_of_an_ending_loop_is_refused():
-    assert Loop().loop.ask('save') == (False, 'the trainer is ending')
-
-
 def test_parameters_that_may_change(tmp_path):
     with TrainerBench(tmp_path) as bench:
         change = bench.node.set_parameters
@@ -410,62 +367,3 @@ def test_the_learner_of_this_package(tmp_path):
     with TrainerBench(tmp_path / 'state', load_learner, parameters) as bench:
         wait(lambda: bench.published)
         assert sha(bench.published[0]) == sha(file.read_bytes())
-
-
-# Poses
-
-
-def turned(angle):
-    matrix = np.eye(4)
-    matrix[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-    matrix[:3, 3] = (1, 2, 3)
-    return matrix
-
-
-@pytest.mark.parametrize('angle', [0.0, 0.3, 3.1, -2.0])
-def test_poses_survive_the_message(angle):
-    message = poses.to_pose_message(turned(angle), messages.to_header(5, 'map'))
-    np.testing.assert_allclose(poses.to_matrix(message.pose.position, message.pose.orientation), turned(angle))
-    assert message.header.frame_id == 'map'
-
-
-def test_the_pose_of_an_image():
-    buffer = poses.PoseBuffer()
-    assert buffer.match(0, 1.0, 10.0) is None
-    for stamp in (10, 20, 30):
-        buffer.add(stamp * 10**6, stamp)
-    assert buffer.match(20 * 10**6, 0.0, 0.0) == 20
-    assert buffer.match(22 * 10**6, 0.005, 0.0) == 20
-    assert buffer.match(22 * 10**6, 0.001, 0.0) is None
-    assert buffer.match(33 * 10**6, 0.005, 0.0) == 30
-    buffer.add(5 * 10**6, 5)
-    assert buffer.match(20 * 10**6, 1.0, 0.0) == 5
-
-
-def test_poses_from_tf(tmp_path, monkeypatch):
-    asked = []
-
-    class Buffer:
-        def lookup_transform(self, target, source, time, timeout):
-            asked.append((target, source, time.nanoseconds))
-            if len(asked) == 1:
-                raise LookupError('"map" passed to lookupTransform does not exist')
-            message = poses.to_pose_message(turned(0.3), messages.to_header(0, 'map')).pose
-            return types.SimpleNamespace(
-                transform=types.SimpleNamespace(translation=message.position, rotation=message.orientation)
-            )
-
-    module = types.SimpleNamespace(Buffer=Buffer, TransformListener=lambda buffer, node: None)
-    monkeypatch.setitem(sys.modules, 'tf2_ros', module)
-    with TrainerBench(tmp_path, parameters={'pose.fixed_frame': 'map'}).connect() as bench:
-        target, source, stamp = asked[-1]
-        assert (target, source) == ('map', FRAME_ID) and stamp / 1e9 == pytest.approx(bench.learner.seen[-1][2])
-        assert bench.learner.seen[0][3] is None
-        np.testing.assert_allclose(bench.learner.seen[-1][3], turned(0.3))
-
-
-def test_a_missing_tf_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'tf2_ros', None)
-    with TrainerBench(tmp_path, parameters={'pose.fixed_frame': 'map'}).connect() as bench:
-        bench.state(lambda level, text, values: values.get('condition.tf') == poses.NO_TF)
-        assert bench.learner.seen[0][3] is None
