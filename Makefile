@@ -16,13 +16,17 @@ INSTALLED := $(VENV)/.installed
 # A wheel of ROS 2 run inside another environment of such wheels would look for its libraries there.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test train lint venv clean
+.PHONY: demo test docs train lint venv clean
 
 demo: venv  ## a ROS 2 graph turns defocused frames into scored metric depth
 	$(VENV)/bin/demo $(if $(TRAIN),--train) $(ARGS)
 
 test: venv  ## linter and tests
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+docs: venv  ## the site, in out/site; renews docs/reference.md; any warning fails
+	$(VENV)/bin/python -m dfd_depth_ros.cli.reference docs/reference.md
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 train: venv  ## the networks, from nothing but the package
 	$(VENV)/bin/train $(ARGS)
@@ -40,11 +44,11 @@ $(CREATED):
 # On a machine with ROS 2 its own NumPy stays: the messages are compiled against it.
 $(INSTALLED): $(CREATED) setup.py constraints.txt
 ifeq ($(ROS),)
-	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable '.[test,ros-wheels]'
+	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable '.[test,docs,ros-wheels]'
 else
 	$(VENV)/bin/python -c 'import numpy; print(f"numpy=={numpy.__version__}")' >$(VENV)/constraints.txt
 	grep '^torch==' constraints.txt >>$(VENV)/constraints.txt
-	$(VENV)/bin/python -m pip install --constraint $(VENV)/constraints.txt --editable '.[test]'
+	$(VENV)/bin/python -m pip install --constraint $(VENV)/constraints.txt --editable '.[test,docs]'
 endif
 	touch $@
 

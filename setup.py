@@ -52,7 +52,8 @@ setup(
         'tqdm',
     ],
     extras_require={
-        'test': ['hypothesis', 'pytest<9', 'pytest-timeout', 'ruff'],
+        'test': ['hypothesis', 'mypy', 'pytest<9', 'pytest-cov', 'pytest-timeout', 'ruff'],
+        'docs': ['mkdocs<2', 'mkdocs-material'],
         'ros-wheels': [
             'ros-rclpy',
             'ros-rmw-fastrtps-cpp',
