@@ -19,6 +19,7 @@ from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.precision import mixed, pays
 from dfd_depth_ros.networks.weights import load_weights, save_weights
 from dfd_depth_ros.paths import resolve_path
+from dfd_depth_ros.training import distributed
 from dfd_depth_ros.training.data import Batch, Batches, Pairs, expose
 from dfd_depth_ros.training.losses import total
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
@@ -96,30 +97,39 @@ class Run:
 
 
 def train(config: TrainConfig, folder: Path, device: str = 'cpu') -> dict:
-    """Train, or go on where the folder stands. Returns the record of the best weights (validation numbers, budget),
-    which lie in `best.safetensors`."""
+    """Train, or go on where the folder stands; under torchrun with the other processes. Returns the record of the best
+    weights (validation numbers, budget), which lie in `best.safetensors`."""
     torch.set_num_threads(config.threads)
+    with distributed.together(device):
+        _train(config, folder, distributed.own_device(device))
+    return json.loads((folder / 'best.json').read_text())
+
+
+def _train(config: TrainConfig, folder: Path, device: str):
+    leads = distributed.rank() == 0
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(config, folder, torch.device(device))
     if (folder / 'last.pt').exists():
         run.resume()
-    held_out = _held_out(config)
-    log = SummaryWriter(folder / 'tensorboard')
+    held_out = _held_out(config) if leads else []
+    log = SummaryWriter(folder / 'tensorboard') if leads else None
     started = time.monotonic() - run.seconds
-    with tqdm(total=config.steps, initial=run.step, unit='step', mininterval=5) as progress:
+    with tqdm(total=config.steps, initial=run.step, unit='step', mininterval=5, disable=not leads) as progress:
         for batch in itertools.islice(_loader(config, run.step), config.steps - run.step):
             terms = train_on(run, batch.to(run.device))
             run.seconds = time.monotonic() - started
             progress.update()
             progress.set_postfix({name: f'{value:.2f}' for name, value in terms.items()}, refresh=False)
+            if not leads:
+                continue
             if run.step % 20 == 0:
                 for name, value in terms.items():
                     log.add_scalar(f'loss/{name}', value, run.step)
             if run.step % config.validate_every == 0 or run.step == config.steps:
                 _check(run, held_out, log)
                 run.save()
-    log.close()
-    return json.loads((folder / 'best.json').read_text())
+    if log:
+        log.close()
 
 
 def train_on(run: Run, batch: Batch) -> dict[str, float]:
@@ -133,6 +143,7 @@ def train_on(run: Run, batch: Batch) -> dict[str, float]:
     loss = sum(terms.values())
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    distributed.average_gradients(run.model)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), 5.0)
     if torch.isfinite(norm):
         run.optimizer.step()
@@ -159,7 +170,8 @@ def _check(run: Run, held_out: list[Batch], log: SummaryWriter):
 
 
 def _loader(config: TrainConfig, step: int) -> DataLoader:
-    data = Batches(config.size, config.seed, config.pairs, config.fresh, config.replay, first=step)
+    seed = config.seed + distributed.SEEDS_APART * distributed.rank()
+    data = Batches(config.size, seed, config.pairs, config.fresh, config.replay, first=step)
     return DataLoader(data, batch_size=None, num_workers=config.workers, worker_init_fn=_one_thread)
 
 
