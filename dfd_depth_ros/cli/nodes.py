@@ -9,6 +9,7 @@ _NODES = {
     'trainer_node': ('TrainerNode', 'Learns on from what the camera sees and publishes weights for depth_node.'),
     'camera_simulator': ('CameraSimulator', 'A moving, refocusing camera with known depth, for demos and tests.'),
 }
+_PATIENCE = {'trainer_node': {'end_s': 5.0}}  # it saves before it goes
 
 
 def depth_node(argv=None) -> int:
@@ -38,7 +39,7 @@ def _run(name: str, argv: list[str] | None) -> int:
         from dfd_depth_ros.ros.run import run_node
 
         make = getattr(importlib.import_module(f'dfd_depth_ros.ros.{name}'), class_name)
-        run_node(make, name, ros_arguments)
+        run_node(make, name, ros_arguments, **_PATIENCE.get(name, {}))
     except KeyboardInterrupt:
         return 0
     except ImportError as error:

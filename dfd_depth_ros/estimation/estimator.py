@@ -68,6 +68,10 @@ class DepthEstimator:
         arrays = (depth, depth**2 * sigma, gain * (focus - inverse), prediction.far[0, 0])
         return Estimate(*(array.float().cpu().numpy() for array in arrays), _notes(prediction.defocus.magnitude))
 
+    def on(self, device: str) -> 'DepthEstimator':
+        """The same networks on another device, without a past; this one must not be used any more."""
+        return make_estimator(self.model, self.digest, to_device(device), self.temporal_filter)
+
     def _past(self, lens, stamp):
         """The filter's state, or None where this frame does not continue the last one."""
         seen, self._seen = self._seen, (lens, stamp)

@@ -98,6 +98,10 @@ class ReplaceableEstimator:
         self._go_back(reason)
         return other
 
+    def move(self, device: str):
+        """Go on with the present weights on another device. Those before are given up: they lie on the old one."""
+        self.present, self._before = self.present.on(device), None
+
     def reset(self):
         """Forget earlier frames."""
         self.present.reset()

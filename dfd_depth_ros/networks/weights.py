@@ -88,9 +88,9 @@ def digest(data: bytes) -> str:
 def _metadata(name, data):
     """The string table in the header of a safetensors file: 8 bytes of length, then JSON."""
     try:
+        load(data)  # first: its parser is not led astray by deep nesting
         length = int.from_bytes(data[:8], 'little')
         header = json.loads(data[8 : 8 + length])
-        load(data)
         return header.get('__metadata__', {})
     except (SafetensorError, ValueError, AttributeError, MemoryError):
         raise WeightsError(f'weights {name} are truncated or not a safetensors file') from None

@@ -14,6 +14,8 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
 
+from dfd_depth_ros.estimation import memory
+from dfd_depth_ros.estimation.estimate import Estimate
 from dfd_depth_ros.optics.lens import LensError
 from dfd_depth_ros.ros import messages, qos
 from dfd_depth_ros.ros.diagnostics import Monitor, to_message
@@ -27,8 +29,16 @@ from dfd_depth_ros.ros.worker import Worker
 REPORT_PERIOD_S = 1.0
 STOP_TIMEOUT_S = 1.5
 WITHOUT_CAMERA = 'depth/points is withheld'
+NO_MEMORY = 'the GPU has too little memory; make the images smaller, or set out_of_memory or device to cpu'
+ON_CPU = 'the GPU had too little memory; the networks run on the CPU until the node is configured anew'
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-_DROP_CAUSES = ((LensError, 'lens'), (RCLError, 'publish'), (ValueError, 'image'), (Exception, 'estimator'))
+_DROP_CAUSES = (
+    (memory.TooLittleMemoryError, 'memory'),
+    (LensError, 'lens'),
+    (RCLError, 'publish'),
+    (ValueError, 'image'),
+    (Exception, 'estimator'),
+)
 
 
 def load_estimator(settings: dict):
@@ -50,6 +60,7 @@ class DepthNode(LifecycleNode):
         super().__init__('depth_node', **options)
         self._load, self._renew = load, renew
         self._estimator = self._inputs = self._hot_swap = self._outputs = self._worker = None
+        self._ended: Worker | None = None
         self._lens = LensSource()
         self._last_stamp = 0
         self.monitor = Monitor(self._log)
@@ -66,10 +77,14 @@ class DepthNode(LifecycleNode):
         """Read the lens and the weights, and create the topics."""
         try:
             self._lens.configure(self.settings)
-            estimator = replaceable(self._load(self.settings), self._renew, self._on_way_back)
+            self.monitor.condition('device', '')
+            on_cpu = self.settings | {'device': 'cpu'}
+            loaded = self._within_memory(lambda: self._load(self.settings), lambda: self._load(on_cpu))
+            estimator = replaceable(loaded, self._renew, self._on_way_back)
             self._outputs = Outputs(self, self._on_incompatible_qos)
             self._subscribe()
         except Exception as error:
+            self._release()
             self.monitor.failure(f'cannot configure: {sentence(error)}')
             return FAILURE
         self._estimator = estimator
@@ -78,7 +93,10 @@ class DepthNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state):
-        """Serve images from now on."""
+        """Serve images from now on, unless one from before is still in work."""
+        if self._ended and not self._ended.stop(STOP_TIMEOUT_S):
+            self.monitor.error('worker', 'cannot activate: the last image is still in work')
+            return FAILURE
         self._estimator.reset()
         self._last_stamp = 0
         self._worker = Worker(self._serve, self.monitor.dropped, self.settings['queue_size'])
@@ -92,14 +110,13 @@ class DepthNode(LifecycleNode):
 
     def on_cleanup(self, state):
         """Remove the topics and the networks."""
-        self._inputs.destroy()
-        self._outputs.destroy()
-        self._estimator = self._outputs = self._inputs = self._hot_swap = None
+        self._release()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state):
         """Serve no more images, for good."""
         self._stop()
+        self._release()
         return super().on_shutdown(state)
 
     def destroy_node(self):
@@ -109,8 +126,15 @@ class DepthNode(LifecycleNode):
 
     def _stop(self) -> None:
         worker, self._worker = self._worker, None
+        self._ended = worker or self._ended
         if worker and not worker.stop(STOP_TIMEOUT_S):
             self.get_logger().warning('the last image is still in work')
+
+    def _release(self) -> None:
+        for part in filter(None, (self._inputs, self._outputs)):
+            part.destroy()
+        self._estimator = self._outputs = self._inputs = self._hot_swap = None
+        memory.give_back()
 
     # Input: store, nothing else
 
@@ -151,6 +175,9 @@ class DepthNode(LifecycleNode):
             result = self._estimate(message, stamp, settings)
             self._outputs.publish_depth(result)
         except Exception as error:
+            if self._outputs is None:  # it took longer than the node would wait for it
+                self.monitor.dropped('deactivated')
+                return
             cause = next(cause for kind, cause in _DROP_CAUSES if isinstance(error, kind))
             self.monitor.dropped(cause, sentence(error))
             return
@@ -165,11 +192,31 @@ class DepthNode(LifecycleNode):
             self._estimator.reset()
         self._last_stamp = stamp
         view = self._inputs.read(message, settings)
-        estimate = self._estimator.estimate(view.image, view.match.lens, stamp / 1e9)
+        frame = view.image, view.match.lens, stamp / 1e9
+        estimate = self._within_memory(lambda: self._estimator.estimate(*frame), lambda: self._estimate_on_cpu(*frame))
         quality, age = view.match.quality, f'{view.match.age_s:.3f}'
         self.monitor.fact(lens_quality=quality, lens_age_s=age, notes='; '.join(estimate.notes))
         estimate = limited(estimate, settings['range.min_m'], settings['range.max_m'])
         return Result(message.header, view.image, view.match.lens, estimate, view.info, view.camera)
+
+    def _within_memory(self, work: Callable, otherwise: Callable):
+        """What work() returns, or otherwise() where the GPU has too little memory for it. Raises TooLittleMemoryError
+        where the GPU may not be left."""
+        try:
+            return work()
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+        memory.give_back()
+        if self.settings['out_of_memory'] == 'fail':
+            raise memory.TooLittleMemoryError(NO_MEMORY)
+        self.monitor.condition('device', ON_CPU)
+        return otherwise()
+
+    def _estimate_on_cpu(self, *frame) -> Estimate:
+        self._estimator.move('cpu')
+        show_weights(self.monitor, self._estimator)
+        return self._estimator.estimate(*frame)
 
     def _swap(self) -> None:
         if self._hot_swap:
@@ -183,7 +230,10 @@ class DepthNode(LifecycleNode):
 
     def _report(self) -> None:
         name = self.get_fully_qualified_name().lstrip('/')
-        report = self.monitor.report(active=self._worker is not None)
+        is_active = self._worker is not None
+        if self._inputs:
+            self._inputs.report_silence(is_active, self.settings['lens.policy'])
+        report = self.monitor.report(is_active)
         self._diagnostics.publish(to_message(f'{name}: depth', *report, self.get_clock().now().to_msg()))
 
     def _log(self, severity: str, text: str) -> None:

@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 WINDOW_S = 10.0
 LOG_PERIOD_S = 5.0
+EARLIEST_S, LATEST_S = -0.1, 5.0  # ages of an image, from its stamp to its depth, that may be true
 LOSS_ADVICE = 'with Fast DDS load config/fastdds_large_images.xml on both sides'
 
 
@@ -45,10 +46,14 @@ class Monitor:
             self._lost += count
 
     def published(self, latency_s: float, processing_s: float) -> None:
-        """One depth image went out. latency_s: from its stamp. processing_s: in the worker thread."""
+        """One depth image went out. latency_s: from its stamp; one that can hardly be true counts in no percentile and
+        is a condition. processing_s: in the worker thread."""
         with self._lock:
             self._outputs += 1
-            self._served.append((time.monotonic(), latency_s, processing_s))
+            is_likely = EARLIEST_S <= latency_s <= LATEST_S
+            self._served.append((time.monotonic(), latency_s if is_likely else np.nan, processing_s))
+            if is_likely or not self._conditions.get('stamps'):  # the sentence stays as it is while it lasts
+                self._conditions['stamps'] = '' if is_likely else _stamp_complaint(latency_s)
 
     def dropped(self, cause: str, error: str = '') -> None:
         """One image will never become a depth image; error is the sentence for the user, where it is one."""
@@ -124,8 +129,6 @@ class Monitor:
         new = {name: count - self._previous.get(name, 0) for name, count in counts.items()}
         warnings = [*self._reported.values(), *self._warnings]
         self._previous, self._warnings = counts, []
-        if active and not new['inputs']:
-            warnings.append('no image has arrived since the last report')
         if new['drops']:
             warnings.append(f'images dropped since the last report: {new["drops"]}')
         if new['lost']:
@@ -151,13 +154,21 @@ def to_message(name: str, level: bytes, text: str, values: dict[str, str], stamp
     return message
 
 
+def _stamp_complaint(latency_s: float) -> str:
+    way = f'{latency_s:.1f} s behind' if latency_s > 0 else f'{-latency_s:.1f} s ahead of'
+    return (
+        f'image stamps are {way} the clock of this node; clocks differ, use_sim_time is missing or superfluous, or '
+        'images wait too long'
+    )
+
+
 def _rates(served: list) -> dict[str, str]:
-    """Rate over the window, and latencies of it."""
+    """Rate over the window, and those latencies of it that are known."""
     if len(served) < 2:
         return {'rate_hz': '0.0'}
     times, latency, processing = np.array(served).T
     values = {'rate_hz': f'{(len(times) - 1) / max(times[-1] - times[0], 1e-9):.1f}'}
-    for name, seconds in (('latency', latency), ('processing', processing)):
-        for percentile in (50, 99):
+    for name, seconds in (('latency', latency[np.isfinite(latency)]), ('processing', processing)):
+        for percentile in (50, 99) if len(seconds) else ():
             values[f'{name}_p{percentile}_ms'] = f'{1000 * np.percentile(seconds, percentile):.1f}'
     return values

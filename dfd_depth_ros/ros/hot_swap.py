@@ -8,6 +8,8 @@ from dfd_depth_ros.ros import qos
 from dfd_depth_ros.ros.diagnostics import Monitor
 from dfd_depth_ros.ros.inputs import Inputs, sentence
 
+MOST_BYTES = 256_000_000  # of weights; more is not even looked at
+
 
 class HotSwap:
     """Keeps the newest message of the topic until the worker takes it. on_new() is called in the executor when there is
@@ -19,6 +21,11 @@ class HotSwap:
         inputs.subscribe(UInt8MultiArray, 'weights', self._store, qos.latched())
 
     def _store(self, message: UInt8MultiArray) -> None:
+        if len(message.data) > MOST_BYTES:
+            self._monitor.error(
+                'weights', f'weights on the topic have {len(message.data)} bytes; {MOST_BYTES} is the most'
+            )
+            return
         self._message = message
         self._on_new()
 

@@ -11,7 +11,10 @@ from dfd_depth_ros.ros import messages, qos
 from dfd_depth_ros.ros.diagnostics import Monitor
 from dfd_depth_ros.ros.lens_buffer import LensMatch
 from dfd_depth_ros.ros.lens_sources import LensSource
+from dfd_depth_ros.ros.silence import Silence
 from dfd_depth_ros.scenes.frame import Intrinsics
+
+OPTIONAL = ('weights', 'pose')  # topics that may be silent for ever
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Inputs:
         self._info: CameraInfo | None = None
         self._has_info, self._is_first = threading.Event(), True
         self._subscriptions: list = []
+        self._silence = Silence(node, monitor)
+        self.report_silence = self._silence.report
         # As with image_transport, the compressed topic follows a remapped `image_raw`.
         image = {
             'raw': (Image, 'image_raw', on_image),
@@ -48,6 +53,7 @@ class Inputs:
     def subscribe(self, kind, topic: str, callback: Callable, profile=None) -> None:
         """One more topic that lives as long as the others; best effort unless there is a profile."""
         watch = (self.on_incompatible_qos, self._monitor.lost)
+        callback = callback if topic in OPTIONAL else self._silence.watch(topic, callback)
         self._subscriptions.append(qos.subscribe(self._node, kind, topic, callback, *watch, profile))
 
     def destroy(self) -> None:

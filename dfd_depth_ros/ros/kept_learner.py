@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from dfd_depth_ros.estimation import memory
 from dfd_depth_ros.ros.diagnostics import Monitor
 from dfd_depth_ros.ros.inputs import sentence
 
@@ -57,6 +58,7 @@ class KeptLearner:
     def fail(self, error: Exception) -> None:
         """The learner has failed: it is made anew when it is needed next, from the last good weights."""
         self._learner = None
+        memory.give_back()
         self._monitor.error('learner', f'learning failed and goes on from the last good weights: {sentence(error)}')
 
     def answer(self, request: str) -> tuple[bool, str]:

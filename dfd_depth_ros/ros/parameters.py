@@ -36,6 +36,12 @@ DEPTH_PARAMETERS = {
     'weights_topic': Spec(True, 'Take weights from the topic weights as well.'),
     'weights_pin': Spec('', 'SHA-256 of the only weights taken from the topic; empty: any.', live=True),
     'device': Spec('auto', 'Where the networks run: cpu, cuda, cuda:N, or auto, which takes CUDA where there is one.'),
+    'out_of_memory': Spec(
+        'fail',
+        'What to do when the GPU has too little memory: drop the image, or go on, on the CPU.',
+        choices=('fail', 'cpu'),
+        live=True,
+    ),
     'threads': Spec(0, 'CPU threads of the networks; 0 leaves the choice to PyTorch.', high=1024),
     'image_transport': Spec('raw', 'Kind of image that is subscribed.', choices=('raw', 'compressed')),
     'max_pixels': Spec(16_000_000, 'Larger images are refused.', 'pixel', low=1, high=1_000_000_000),

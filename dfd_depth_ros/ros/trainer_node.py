@@ -124,7 +124,9 @@ class TrainerNode(Node):
     def _report(self) -> None:
         name = self.get_fully_qualified_name().lstrip('/')
         self.monitor.fact(state=self._loop.state, duty=f'{self._loop.duty():.2f}')
-        report = self.monitor.report(active=self._loop.state != 'paused', well=self._loop.state)
+        is_active = self._loop.state != 'paused'
+        self._inputs.report_silence(is_active, self.settings['lens.policy'])
+        report = self.monitor.report(is_active, well=self._loop.state)
         self._state.publish(to_message(f'{name}: training', *report, self.get_clock().now().to_msg()))
 
     def _log(self, severity: str, text: str) -> None:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from dfd_depth_ros.scenes.compressed import size_of
+
 MAX_PIXELS = 16_000_000
 
 
@@ -80,12 +82,16 @@ def decode_image(
 
 
 def decode_compressed(data, format: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Pixels of a sensor_msgs/CompressedImage (JPEG, PNG, whatever OpenCV reads) as (H, W, 3) uint8 RGB, in the
-    sensor's orientation. Raises EncodingError where the bytes are no such picture."""
+    """Pixels of a sensor_msgs/CompressedImage (JPEG or PNG) as (H, W, 3) uint8 RGB, in the sensor's orientation. Raises
+    EncodingError where the bytes are no such picture, or not all of it, and, before it is decoded, for one above the
+    limit."""
     encoded = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    size = size_of(encoded.tobytes())
+    if size:
+        check_size(*size, max_pixels)
     try:
-        image = cv2.imdecode(encoded, flags) if encoded.size else None
+        image = cv2.imdecode(encoded, flags) if size else None
     except cv2.error:
         image = None
     if image is None:
