@@ -42,10 +42,34 @@ def test_latency_percentiles(monitor):
     assert values['processing_p99_ms'] == '10.0' and float(values['rate_hz']) > 0
 
 
+@pytest.mark.parametrize(('latency_s', 'words'), [(1.7e9, '1700000000.0 s behind'), (-3.0, '3.0 s ahead of')])
+def test_stamps_that_can_hardly_be_true_are_named_and_give_no_latency(monitor, log, latency_s, words):
+    sentence = (
+        f'image stamps are {words} the clock of this node; clocks differ, use_sim_time is missing or superfluous, or '
+        'images wait too long'
+    )
+    for jitter in (0.0, 0.3):
+        monitor.published(latency_s + jitter, 0.01)
+        level, text, values = monitor.report(True)
+        assert (level, text, values['condition.stamps']) == (WARN, sentence, sentence)
+    assert 'latency_p50_ms' not in values and values['processing_p50_ms'] == '10.0'
+    assert log == [('warning', sentence)]
+    monitor.published(0.02, 0.01)
+    level, _, values = monitor.report(True)
+    assert level == OK and 'condition.stamps' not in values
+    assert (values['latency_p50_ms'], values['latency_p99_ms']) == ('20.0', '20.0')
+
+
+@pytest.mark.parametrize('latency_s', [-0.05, 0.0, 4.9])
+def test_skew_and_delay_that_happen_are_no_complaint(monitor, latency_s):
+    monitor.published(latency_s, 0.01)
+    assert monitor.report(True)[0] == OK
+
+
 def test_no_frame_no_latency(monitor):
     assert monitor.report(False) == (OK, 'not active', monitor.report(False)[2])
     assert monitor.report(False)[2]['rate_hz'] == '0.0'
-    assert monitor.report(True)[:2] == (WARN, 'no image has arrived since the last report')
+    assert monitor.report(True)[:2] == (OK, 'depth at 0.0 Hz')
 
 
 def test_an_error_is_reported_once_and_remembered(monitor, log):

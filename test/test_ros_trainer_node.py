@@ -17,7 +17,7 @@ from trainer_bench import FakeLearner, TrainerBench, sha
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.weights import save_weights
 from dfd_depth_ros.optics.lens import Lens
-from dfd_depth_ros.ros import messages, qos, trainer_loop, trainer_node
+from dfd_depth_ros.ros import messages, qos, silence, trainer_loop, trainer_node
 from dfd_depth_ros.ros.trainer_node import load_learner, state_folder
 
 BY_MESSAGE = {'lens.source': 'joint_state', 'lens.wait_s': 0.0}
@@ -134,7 +134,7 @@ def test_pause(tmp_path):
     with TrainerBench(tmp_path).connect() as bench:
         assert bench.call(SetBool, 'pause', data=True).message == 'training pauses'
         text = bench.state(lambda level, text, values: values['state'] == 'paused')[1]
-        assert 'no image has arrived' not in text
+        assert 'no data' not in text
         steps = bench.learner.steps
         bench.send(0)
         bench.state(lambda level, text, values: values.get('drops.paused') == '1')
@@ -281,9 +281,10 @@ def test_a_clock_that_jumps_back(tmp_path):
         wait(lambda: bench.learner.steps > steps)
 
 
-def test_a_paused_camera(tmp_path):
+def test_a_paused_camera(tmp_path, monkeypatch):
+    monkeypatch.setattr(silence, 'SILENCE_S', 0.5)
     with TrainerBench(tmp_path).connect() as bench:
-        bench.state(lambda level, text, values: 'no image has arrived since the last report' in text)
+        bench.state(lambda level, text, values: 'no data on /image_raw for 0.5 s; it has 1 publisher' in text)
         steps = bench.learner.steps
         wait(lambda: bench.learner.steps > steps)
         count = len(bench.learner.seen)

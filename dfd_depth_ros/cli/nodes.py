@@ -4,12 +4,12 @@ import argparse
 import importlib
 import sys
 
+# class, the longest that it may take to end in seconds (the trainer saves before it goes), description
 _NODES = {
-    'depth_node': ('DepthNode', 'Metric depth with its sigma from defocused images and the lens state.'),
-    'trainer_node': ('TrainerNode', 'Learns on from what the camera sees and publishes weights for depth_node.'),
-    'camera_simulator': ('CameraSimulator', 'A moving, refocusing camera with known depth, for demos and tests.'),
+    'depth_node': ('DepthNode', 1.7, 'Metric depth with its sigma from defocused images and the lens state.'),
+    'trainer_node': ('TrainerNode', 5.0, 'Learns on from what the camera sees and publishes weights for depth_node.'),
+    'camera_simulator': ('CameraSimulator', 1.7, 'A moving, refocusing camera with known depth, for demos and tests.'),
 }
-_PATIENCE = {'trainer_node': {'end_s': 5.0}}  # it saves before it goes
 
 
 def depth_node(argv=None) -> int:
@@ -28,7 +28,7 @@ def camera_simulator(argv=None) -> int:
 
 
 def _run(name: str, argv: list[str] | None) -> int:
-    class_name, description = _NODES[name]
+    class_name, end_s, description = _NODES[name]
     parser = argparse.ArgumentParser(
         prog=name,
         description=description,
@@ -39,7 +39,7 @@ def _run(name: str, argv: list[str] | None) -> int:
         from dfd_depth_ros.ros.run import run_node
 
         make = getattr(importlib.import_module(f'dfd_depth_ros.ros.{name}'), class_name)
-        run_node(make, name, ros_arguments, **_PATIENCE.get(name, {}))
+        run_node(make, name, ros_arguments, end_s)
     except KeyboardInterrupt:
         return 0
     except ImportError as error:

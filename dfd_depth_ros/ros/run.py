@@ -9,7 +9,7 @@ from collections.abc import Callable
 import rclpy
 from rclpy.executors import ExternalShutdownException
 
-END_S = 1.7  # after a signal; then the process leaves whatever it is in
+END_S = 1.7
 LOOK_S = 0.05
 
 
