@@ -21,7 +21,7 @@ def to_matrix(position, orientation) -> np.ndarray:
     """(4, 4) from messages with x, y, z and x, y, z, w. Raises ValueError where they are no pose."""
     place = np.array([position.x, position.y, position.z])
     turn = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
-    length = np.linalg.norm(turn)
+    length = math.hypot(*turn)
     if not (np.isfinite(place).all() and math.isfinite(length) and length > 1e-6):
         raise ValueError(f'position {place.tolist()} with orientation {turn.tolist()} is no pose')
     matrix = np.eye(4)
