@@ -36,5 +36,6 @@ class Silence:
     def _complaint(self, topic: str) -> str:
         name = self._node.resolve_topic_name(topic)
         count = self._node.count_publishers(name)
-        who = f'it has {count} publisher{"s" * (count > 1)}' if count else 'nobody publishes it'
-        return f'no data on {name} for {SILENCE_S:g} s; {who}'
+        if not count:
+            return f'no data on {name} for {SILENCE_S:g} s; nobody publishes it'
+        return f'no data on {name} for {SILENCE_S:g} s; it has {count} publisher{"s" * (count > 1)}'
