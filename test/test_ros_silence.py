@@ -95,6 +95,7 @@ def test_the_node_names_image_camera_info_and_lens(ros, monkeypatch):
         level, text, _ = bench.status(lambda level, text, values: wanted.items() <= values.items())
         assert level == DiagnosticStatus.WARN and all(sentence in text for sentence in wanted.values())
         bench.node.trigger_deactivate()
+        bench.node.trigger_cleanup()
         bench.status(lambda level, text, values: text == 'not active')
 
 

@@ -60,6 +60,7 @@ class Inputs:
         """Remove the subscriptions from the node."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        self.report_silence(False, '')
 
     def on_camera_info(self, message: CameraInfo) -> None:
         """Store the calibration."""
