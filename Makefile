@@ -16,13 +16,17 @@ INSTALLED := $(VENV)/.installed
 # A wheel of ROS 2 run inside another environment of such wheels would look for its libraries there.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test soak docs train lint venv clean
+.PHONY: demo test coverage soak docs train lint venv clean
 
 demo: venv  ## a ROS 2 graph turns defocused frames into scored metric depth
 	$(VENV)/bin/demo $(if $(TRAIN),--train) $(ARGS)
 
 test: venv  ## linter and tests
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+coverage: venv  ## tests with the line coverage of the rooms without ROS; under 90 % fails
+	$(VENV)/bin/python -m pytest --cov=dfd_depth_ros --cov-report=term:skip-covered --cov-report=html:out/coverage $(ARGS)
+	$(VENV)/bin/python -m coverage report --omit='*/ros/*,*/cli/*' --fail-under=90 --format=total
 
 soak: venv  ## 10 000 frames and 2 000 training steps in memory that stays flat
 	SOAK_FRAMES=10000 SOAK_STEPS=2000 $(VENV)/bin/python -m pytest -sq test/test_ros_soak.py $(ARGS)
