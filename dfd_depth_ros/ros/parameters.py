@@ -37,6 +37,7 @@ DEPTH_PARAMETERS = {
     'weights_pin': Spec('', 'SHA-256 of the only weights taken from the topic; empty: any.', live=True),
     'device': Spec('auto', 'Where the networks run: cpu, cuda, cuda:N, or auto, which takes CUDA where there is one.'),
     'threads': Spec(0, 'CPU threads of the networks; 0 leaves the choice to PyTorch.', high=1024),
+    'cuda_graphs': Spec(False, 'On CUDA, start the networks as one graph for each image size.'),
     'image_transport': Spec('raw', 'Kind of image that is subscribed.', choices=('raw', 'compressed')),
     'max_pixels': Spec(16_000_000, 'Larger images are refused.', 'pixel', low=1, high=1_000_000_000),
     'queue_size': Spec(2, 'Images that may wait; the oldest is dropped when one too many does.', low=1, high=1000),
