@@ -13,6 +13,7 @@ EXECUTABLES = {
     'train': 'train:main',
     'evaluate': 'evaluate:main',
     'benchmark': 'benchmark:main',
+    'export': 'export:main',
 }
 
 
@@ -65,6 +66,9 @@ setup(
             'ros-std-srvs',
             'ros-visualization-msgs',
         ],
+        'export': ['onnx', 'onnxruntime', 'onnxscript'],
+        'benchmark': ['transformers'],
+        'rerun': ['rerun-sdk'],
         'gpu': ['gsplat==1.5.3', 'packaging'],
     },
     entry_points={

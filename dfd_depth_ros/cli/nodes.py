@@ -7,6 +7,7 @@ import sys
 _NODES = {
     'depth_node': ('DepthNode', 'Metric depth with its sigma from defocused images and the lens state.'),
     'trainer_node': ('TrainerNode', 'Learns on from what the camera sees and publishes weights for depth_node.'),
+    'echo_node': ('EchoNode', 'Answers each image at once with an empty depth image, for benchmarks.'),
     'camera_simulator': ('CameraSimulator', 'A moving, refocusing camera with known depth, for demos and tests.'),
 }
 
@@ -19,6 +20,11 @@ def depth_node(argv=None) -> int:
 def trainer_node(argv=None) -> int:
     """Run `trainer_node` until it is interrupted; returns the exit code."""
     return _run('trainer_node', argv)
+
+
+def echo_node(argv=None) -> int:
+    """Run `echo_node` until it is interrupted; returns the exit code."""
+    return _run('echo_node', argv)
 
 
 def camera_simulator(argv=None) -> int:
