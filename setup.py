@@ -9,6 +9,7 @@ EXECUTABLES = {
     'depth_node': 'nodes:depth_node',
     'trainer_node': 'nodes:trainer_node',
     'camera_simulator': 'nodes:camera_simulator',
+    'rerun_view': 'nodes:rerun_view',
     'demo': 'demo:main',
     'train': 'train:main',
     'evaluate': 'evaluate:main',

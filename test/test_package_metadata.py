@@ -30,7 +30,8 @@ THIRD_PARTY = {
     'yaml': ('PyYAML', 'python3-yaml'),
 }
 PINNED = ('test', 'docs', 'ros-wheels', 'export', 'benchmark', 'rerun')  # extras that the tests run with
-EXECUTABLES = {'depth_node', 'trainer_node', 'camera_simulator', 'demo', 'train', 'evaluate', 'benchmark', 'export'}
+NODES = {'depth_node', 'trainer_node', 'camera_simulator', 'rerun_view'}
+EXECUTABLES = {*NODES, 'demo', 'train', 'evaluate', 'benchmark', 'export'}
 # imported only where they are installed
 OPTIONAL = {'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'tensorrt', 'transformers'}
 

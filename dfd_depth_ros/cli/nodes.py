@@ -8,6 +8,7 @@ _NODES = {
     'depth_node': ('DepthNode', 'Metric depth with its sigma from defocused images and the lens state.'),
     'trainer_node': ('TrainerNode', 'Learns on from what the camera sees and publishes weights for depth_node.'),
     'echo_node': ('EchoNode', 'Answers each image at once with an empty depth image, for benchmarks.'),
+    'rerun_view': ('RerunView', 'Depth, sigma, CoC, cloud and curves as a web page on this machine, with rerun.'),
     'camera_simulator': ('CameraSimulator', 'A moving, refocusing camera with known depth, for demos and tests.'),
 }
 
@@ -25,6 +26,11 @@ def trainer_node(argv=None) -> int:
 def echo_node(argv=None) -> int:
     """Run `echo_node` until it is interrupted; returns the exit code."""
     return _run('echo_node', argv)
+
+
+def rerun_view(argv=None) -> int:
+    """Run `rerun_view` until it is interrupted; returns the exit code."""
+    return _run('rerun_view', argv)
 
 
 def camera_simulator(argv=None) -> int:
