@@ -28,6 +28,15 @@ PARAMETERS = {
     'max_hz': Spec(5.0, 'Most images of one topic in a second; others are left out.', 'Hz', low=0.01, high=1000.0),
     'max_m': Spec(5.0, 'Depth at the far end of the colour scale.', 'm', low=0.001),
 }
+TOPICS = {  # topic: its type, and the method that logs it
+    'image_raw': (Image, '_picture'),
+    'depth/image_rect': (Image, '_depth'),
+    'depth/sigma': (Image, '_sigma'),
+    'coc/image': (Image, '_coc'),
+    'depth/points': (PointCloud2, '_cloud'),
+    'lens_used': (JointState, '_lens'),
+    '/diagnostics': (DiagnosticArray, '_diagnostics'),
+}
 CURVES = ('rate_hz', 'latency_p50_ms', 'latency_p99_ms', 'drops', 'lost')  # of the diagnostics of depth_node
 MEMORY = '512MB'  # of the server, for pages that are opened late
 MISSING = 'rerun is missing: install the extra rerun (pip install "dfd_depth_ros[rerun]")'
@@ -55,17 +64,8 @@ class RerunView(Node):
             self.get_logger().info(f'open {page(self._values["port"], self._values["data_port"])}')
         self._stream.send_blueprint(layout())
         self._stream.log('cloud', rerun.ViewCoordinates.RDF, static=True)
-        topics = {
-            'image_raw': (Image, self._picture),
-            'depth/image_rect': (Image, self._depth),
-            'depth/sigma': (Image, self._sigma),
-            'coc/image': (Image, self._coc),
-            'depth/points': (PointCloud2, self._cloud),
-            'lens_used': (JointState, self._lens),
-            '/diagnostics': (DiagnosticArray, self._diagnostics),
-        }
-        for topic, (kind, log) in topics.items():
-            self.create_subscription(kind, topic, self._logging(topic, log), qos.sensor_data())
+        for topic, (kind, log) in TOPICS.items():
+            self.create_subscription(kind, topic, self._logging(topic, getattr(self, log)), qos.sensor_data())
 
     def destroy_node(self):
         """Send what is left, then end the server."""
@@ -95,7 +95,7 @@ class RerunView(Node):
         return receive
 
     def _image(self, path: str, pixels: np.ndarray) -> None:
-        self._stream.log(path, self._rerun.Image(pixels).compress(jpeg_quality=90))
+        self._stream.log(path, self._rerun.Image(np.ascontiguousarray(pixels)))
 
     def _curve(self, path: str, value: float) -> None:
         if math.isfinite(value):
