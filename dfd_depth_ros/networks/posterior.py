@@ -75,7 +75,7 @@ def quantile(probability: torch.Tensor, *shares: float) -> tuple[torch.Tensor, .
     """CoC in pixels, (B, 1, H, W) for each share, below which that share of the (B, BINS, H, W) distribution lies.
     Differentiable in the probabilities."""
     probability = probability.movedim(1, -1)
-    cumulative = torch.sub(probability.cumsum(-1), probability, alpha=0.5).contiguous()
+    cumulative = probability.cumsum(-1).sub_(probability, alpha=0.5).contiguous()
     wanted = torch.cat([cumulative.new_full((1,), share) for share in shares]).expand(*cumulative.shape[:-1], -1)
     upper = torch.searchsorted(cumulative.detach(), wanted.contiguous()).clamp(1, BINS - 1)
     below, above = cumulative.gather(-1, upper - 1), cumulative.gather(-1, upper)
