@@ -118,6 +118,14 @@ def test_a_rate_that_was_kept_up_by_luck_is_not_confirmed(monkeypatch):
     assert node._confirmed(None, None, lucky[2:], 1.0, 3, 1) is None
 
 
+def test_a_fixed_rate_that_was_kept_up_counts_where_the_search_was_unlucky(played, monkeypatch):
+    graph, arrivals = played(served_hz=12.0)
+    monkeypatch.setattr(node, '_confirmed', lambda *_: None)
+    assert node._measured(graph, arrivals, 'depth_node', {}, 4.0, 1)['sustained_hz'] == pytest.approx(10, rel=0.02)
+    graph, arrivals = played(served_hz=2.0)
+    assert node._measured(graph, arrivals, 'depth_node', {}, 4.0, 1)['sustained_hz'] is None
+
+
 def test_median_of_trials():
     trials = [{'a': value, 'b': {'c': -value}} for value in (1, 9, 2)]
     assert node._median(trials) == {'a': 2.0, 'b': {'c': -2.0}}

@@ -33,7 +33,7 @@ PINNED = ('test', 'docs', 'ros-wheels', 'export', 'benchmark', 'rerun')  # extra
 NODES = {'depth_node', 'trainer_node', 'camera_simulator', 'rerun_view'}
 EXECUTABLES = {*NODES, 'demo', 'train', 'evaluate', 'benchmark', 'export'}
 # imported only where they are installed
-OPTIONAL = {'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'tensorrt', 'transformers'}
+OPTIONAL = {'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'rerun_cli', 'tensorrt', 'transformers'}
 
 
 @pytest.fixture(scope='module')
