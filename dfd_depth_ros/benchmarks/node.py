@@ -71,11 +71,12 @@ def run(
     `repetitions` times, two seconds each, and without a trainer.
 
     Returns `sustained_hz`, the highest rate, found by bisection or fixed, of which less than 5 % was dropped in the
-    median of the repetitions (None where every rate was too much), at that rate the medians `p50_ms`, `p95_ms`, `p99_ms`, `max_ms`
-    from stamp to receipt of depth and `cpu_percent` of one core, `fixed` rates, `transport_only` (the same of
-    `echo_node`), `depth_anything_v2_small` with `ratio_to_depth_anything_v2_small` (sustained_hz over the frames that
-    its network alone does in a second), `peak_memory_mb`, `gpu_memory_mb`, `data_digest`, `load` before and after, and
-    all `trials`. `with_trainer` compares p99 at half that rate without and with a `trainer_node` beside.
+    median of the repetitions (None where every rate was too much), at that rate the medians `p50_ms`, `p95_ms`,
+    `p99_ms`, `max_ms` from stamp to receipt of depth and `cpu_percent` of one core, `fixed` rates, `transport_only`
+    (the same of `echo_node`), `depth_anything_v2_small` with `ratio_to_depth_anything_v2_small` (sustained_hz over the
+    frames that its network alone does in a second), `peak_memory_mb`, `gpu_memory_mb`, `data_digest`, `load` before
+    and after, and all `trials`. `with_trainer` compares p99 at half that rate without and with a `trainer_node`
+    beside.
     """
     from dfd_depth_ros.ros.graph import Graph
     from dfd_depth_ros.ros.recorder import TOPICS
