@@ -25,6 +25,13 @@ def test_each_image_is_answered_at_its_size(ros):
             assert depth.shape == size and np.isnan(depth).all()
 
 
+def test_an_interrupt_in_the_middle_of_an_answer_ends_it_quietly(ros):
+    node, message = EchoNode(), messages.to_image(np.zeros((2, 2, 3), np.uint8), messages.to_header(1, 'camera'))
+    ros.shutdown()
+    node._answer(message)
+    assert not node.context.ok()
+
+
 def send(bench, stamp, size):
     """Publish an image; best effort may lose it."""
     bench.send(stamp, np.zeros((*size, 3), np.uint8))
