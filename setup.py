@@ -9,10 +9,12 @@ EXECUTABLES = {
     'depth_node': 'nodes:depth_node',
     'trainer_node': 'nodes:trainer_node',
     'camera_simulator': 'nodes:camera_simulator',
+    'rerun_view': 'nodes:rerun_view',
     'demo': 'demo:main',
     'train': 'train:main',
     'evaluate': 'evaluate:main',
     'benchmark': 'benchmark:main',
+    'export': 'export:main',
 }
 
 
@@ -65,6 +67,9 @@ setup(
             'ros-std-srvs',
             'ros-visualization-msgs',
         ],
+        'export': ['onnx', 'onnxruntime', 'onnxscript'],
+        'benchmark': ['transformers'],
+        'rerun': ['rerun-sdk'],
         'gpu': ['gsplat==1.5.3', 'packaging'],
     },
     entry_points={

@@ -1,4 +1,4 @@
-"""A simulated camera and the depth node that watches it: `ros2 launch dfd_depth_ros demo.launch.py rviz:=true`."""
+"""A simulated camera and the depth node that watches it: `ros2 launch dfd_depth_ros demo.launch.py view:=rviz`."""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
@@ -14,11 +14,11 @@ ARGUMENTS = {
     'lens_file': ('config/lenses/simulated_50mm_f1.4.yaml', 'Lens of the simulated camera.'),
     'weights': ('', 'Weights file of the depth node. Empty: those that ship.'),
     'device': ('', 'auto, cpu or cuda. Empty: auto.'),
-    'rviz': ('false', 'Show the results in rviz2.'),
+    'view': ('none', 'Show the results: rviz, rerun (a web page on this machine), or none.'),
     'scene': ('motorcycle', 'What the simulated camera looks at.'),
     'rate_hz': ('5.0', 'Frames in a second.'),
 }
-HANDED_ON = ('namespace', 'lens_file', 'weights', 'device', 'rviz')
+HANDED_ON = ('namespace', 'lens_file', 'weights', 'device', 'view')
 
 
 def generate_launch_description():

@@ -6,7 +6,6 @@ parameter file. The node configures and activates itself.
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -17,6 +16,15 @@ from dfd_depth_ros.ros.dds import large_image_profile
 # launch argument: parameter that it overrides, unless it is empty
 OVERRIDES = {'lens_file': 'lens.file', 'lens_source': 'lens.source', 'weights': 'weights', 'device': 'device'}
 
+VIEWERS = {
+    'rviz': {
+        'package': 'rviz2',
+        'executable': 'rviz2',
+        'arguments': ['-d', str(share_directory() / 'config' / 'rviz' / 'depth.rviz')],
+    },
+    'rerun': {'package': 'dfd_depth_ros', 'executable': 'rerun_view'},
+}
+
 ARGUMENTS = {
     'namespace': ('', 'Namespace of the camera, whose image_raw and camera_info are read.'),
     'lens_file': ('', 'Lens file: package://, absolute or relative path. Empty: as in params_file.'),
@@ -25,7 +33,7 @@ ARGUMENTS = {
     'device': ('', 'auto, cpu or cuda. Empty: as in params_file.'),
     'params_file': ('config/depth.yaml', 'Parameter file of the node: package://, absolute or relative path.'),
     'use_sim_time': ('false', 'Take the time from /clock, as when a bag is played with --clock.'),
-    'rviz': ('false', 'Show the results in rviz2.'),
+    'view': ('none', 'Show the results: rviz, rerun (a web page on this machine), or none.'),
 }
 
 
@@ -51,9 +59,25 @@ def depth_node(context):
     ]
 
 
+def viewer(context):
+    """What shows the results, if anything. Raises ValueError for a view that is not there."""
+    view = LaunchConfiguration('view').perform(context)
+    if view not in ('none', *VIEWERS):
+        raise ValueError(f'view is {view!r}; it must be none, rviz or rerun')
+    if view == 'none':
+        return []
+    return [
+        Node(
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[{'use_sim_time': ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)}],
+            output='screen',
+            **VIEWERS[view],
+        )
+    ]
+
+
 def generate_launch_description():
-    """The Fast DDS profile for large images, unless the user has one; the node; rviz2 on request."""
-    rviz_file = share_directory() / 'config' / 'rviz' / 'depth.rviz'
+    """The Fast DDS profile for large images, unless the user has one; the node; a viewer on request."""
     return LaunchDescription(
         [
             *(
@@ -62,13 +86,6 @@ def generate_launch_description():
             ),
             *(SetEnvironmentVariable(name, value) for name, value in large_image_profile().items()),
             OpaqueFunction(function=depth_node),
-            Node(
-                package='rviz2',
-                executable='rviz2',
-                namespace=LaunchConfiguration('namespace'),
-                arguments=['-d', str(rviz_file)],
-                parameters=[{'use_sim_time': ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)}],
-                condition=IfCondition(LaunchConfiguration('rviz')),
-            ),
+            OpaqueFunction(function=viewer),
         ]
     )

@@ -31,13 +31,13 @@ ARGUMENTS = {
     'device': ('', 'auto, cpu or cuda. Empty: as in the parameter files.'),
     'params_file': ('config/depth.yaml', 'Parameter file of the depth node: package://, absolute or relative path.'),
     'use_sim_time': ('false', 'Take the time from /clock, as when a bag is played with --clock.'),
-    'rviz': ('false', 'Show the results in rviz2.'),
+    'view': ('none', 'Show the results: rviz, rerun (a web page on this machine), or none.'),
     'trainer_params_file': ('config/trainer.yaml', 'Parameter file of the trainer.'),
     'budget': ('', 'Share of the time spent on learning, 0.0 to 1.0. Empty: as in trainer_params_file.'),
     'state_dir': ('', 'Folder of what was learned. Empty: as in trainer_params_file.'),
     'report_dir': ('', 'Folder of pictures and curves of learning. Empty: as in trainer_params_file.'),
 }
-HANDED_ON = ('namespace', 'lens_file', 'lens_source', 'weights', 'device', 'params_file', 'use_sim_time', 'rviz')
+HANDED_ON = ('namespace', 'lens_file', 'lens_source', 'weights', 'device', 'params_file', 'use_sim_time', 'view')
 
 
 def trainer_node(context):

@@ -1,14 +1,12 @@
 """Suites of `benchmark`: what they count is what happened, and every JSON says where."""
 
 import json
-import struct
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from dfd_depth_ros.benchmarks import data, limit, machine, network, node, render
+from dfd_depth_ros.benchmarks import data, limit, machine, network, render
 from dfd_depth_ros.cli import benchmark
 from dfd_depth_ros.estimation.estimator import DepthEstimator, load_estimator
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
@@ -17,11 +15,6 @@ from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.training.offline import TrainConfig
 
 LENS = Lens.focused_at(2.0, focal_length_m=0.05, f_number=1.4, pixel_pitch_m=5e-5)
-
-
-def stamped(stamp_ns):
-    """The first bytes of a serialised message with this stamp."""
-    return struct.pack('<4siI', b'\x00\x01\x00\x00', *divmod(stamp_ns, 1_000_000_000))
 
 
 @pytest.fixture(scope='module')
@@ -111,59 +104,3 @@ def test_command_names_what_is_missing(tmp_path, capsys, monkeypatch):
     assert benchmark.main(['node']) == 1
     sentence = 'benchmark: ROS 2 is missing: source a ROS installation, or install the extra ros-wheels\n'
     assert capsys.readouterr().err == sentence
-
-
-def test_arrivals_of_an_interval():
-    arrivals = node.Arrivals()
-    for stamp in (5, 10, 15, 20):
-        arrivals.write('/image_raw', 'sensor_msgs/msg/Image', stamped(stamp), stamp + 1)
-    times = arrivals.between('image_raw', 10, 20)
-    np.testing.assert_array_equal(times.stamp_ns, [10, 15])
-    np.testing.assert_array_equal(times.receive_ns, [11, 16])
-    assert len(arrivals.between('depth/image_rect', 0, 99).stamp_ns) == 0
-    arrivals.close()
-
-
-class PlayedGraph:
-    """A graph in which a node of a given speed serves the newest image; no process, no clock."""
-
-    def __init__(self, arrivals, served_hz):
-        self.arrivals, self.served_hz, self.rate_hz, self.now = arrivals, served_hz, 1.0, 0
-
-    def set_parameter(self, name, parameter, value):
-        assert (name, parameter) == ('camera_simulator', 'rate_hz')
-        self.rate_hz = value
-
-    def rest(self, seconds):
-        end, period, free = self.now + int(seconds * 1e9), int(1e9 / self.rate_hz), self.now
-        for stamp in range(self.now, end, period):
-            self.arrivals.write('/image_raw', '', stamped(stamp), stamp + 1_000_000)
-            if stamp >= free:
-                free = stamp + int(1e9 / self.served_hz)
-                self.arrivals.write('/depth/image_rect', '', stamped(stamp), free)
-        self.now = end
-
-
-@pytest.mark.parametrize(('rate_hz', 'loss'), [(5.0, 0.0), (20.0, 0.5)])
-def test_a_trial_counts_what_was_dropped(rate_hz, loss, monkeypatch):
-    arrivals = node.Arrivals()
-    graph = PlayedGraph(arrivals, served_hz=10.0)
-    monkeypatch.setattr(node.time, 'time_ns', lambda: graph.now)
-    trial = node._trial(graph, arrivals, rate_hz, 4.0)
-    assert trial['offered_hz'] == pytest.approx(rate_hz, rel=0.02)
-    assert trial['loss'] == pytest.approx(loss, abs=0.03)
-    assert trial['latency_ms']['p99'] == pytest.approx(100) and trial['transport_ms']['p50'] == pytest.approx(1)
-
-
-def test_node_over_dds(ros_domain, weights, monkeypatch):
-    from dfd_depth_ros.ros import graph
-    from dfd_depth_ros.ros.processes import graph_environment
-
-    monkeypatch.setattr(graph, 'graph_environment', partial(graph_environment, ros_domain))
-    monkeypatch.setattr(node, 'HALVINGS', 1)
-    monkeypatch.setattr(node, 'DRAIN_S', 0.5)
-    numbers = node.run(str(weights), (64, 48), seconds=1.0)
-    (trial,) = numbers['trials']
-    assert trial['offered_hz'] > 1 and 0 <= trial['loss'] <= 1
-    assert trial['transport_ms']['p50'] < trial['latency_ms']['p50']
-    assert numbers['sustained_hz'] in (trial['offered_hz'], None)

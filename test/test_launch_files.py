@@ -22,9 +22,9 @@ from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable  # noqa
 from launch.launch_description_sources import get_launch_description_from_python_launch_file  # noqa: E402
 from launch.utilities import perform_substitutions  # noqa: E402
 
-DEPTH_ARGUMENTS = ['namespace', 'lens_file', 'lens_source', 'weights', 'device', 'params_file', 'use_sim_time', 'rviz']
+DEPTH_ARGUMENTS = ['namespace', 'lens_file', 'lens_source', 'weights', 'device', 'params_file', 'use_sim_time', 'view']
 TRAINER_ARGUMENTS = [*DEPTH_ARGUMENTS, 'trainer_params_file', 'budget', 'state_dir', 'report_dir']
-DEMO_ARGUMENTS = ['namespace', 'lens_file', 'weights', 'device', 'rviz', 'scene', 'rate_hz']
+DEMO_ARGUMENTS = ['namespace', 'lens_file', 'weights', 'device', 'view', 'scene', 'rate_hz']
 
 
 @pytest.fixture
@@ -68,6 +68,21 @@ def test_missing_parameter_file(description):
     with pytest.raises(PathError) as error:
         description('depth.launch.py').visit(context)[-2].execute(context)
     assert str(error.value) == 'params_file /no/such.yaml does not exist'
+
+
+@pytest.mark.parametrize(('view', 'executables'), [('none', []), ('rviz', ['rviz2']), ('rerun', ['rerun_view'])])
+def test_view(description, view, executables):
+    context = LaunchContext()
+    context.launch_configurations.update(dict.fromkeys(DEPTH_ARGUMENTS, ''), view=view, use_sim_time='false')
+    nodes = description('depth.launch.py').visit(context)[-1].execute(context)
+    assert [node.node_executable for node in nodes] == executables
+
+
+def test_a_view_that_is_not_there(description):
+    context = LaunchContext()
+    context.launch_configurations.update(dict.fromkeys(DEPTH_ARGUMENTS, ''), view='tv')
+    with pytest.raises(ValueError, match="^view is 'tv'; it must be none, rviz or rerun$"):
+        description('depth.launch.py').visit(context)[-1].execute(context)
 
 
 def test_missing_parameter_file_of_the_trainer(description):

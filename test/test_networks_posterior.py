@@ -15,6 +15,7 @@ from dfd_depth_ros.networks.posterior import (
     masked,
     possible,
     quantile,
+    shares,
     symexp,
     symlog,
 )
@@ -94,3 +95,23 @@ def test_quantile_gradient_by_finite_differences():
     logits = torch.randn(1, BINS, 1, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     logits.requires_grad_(True)
     assert torch.autograd.gradcheck(lambda x: quantile(x.softmax(1), 0.5)[0], logits, eps=1e-6, atol=1e-4)
+
+
+def test_shares_are_softmax_over_classes_with_the_classes_side_by_side():
+    for layout in (torch.contiguous_format, torch.channels_last):
+        logits = torch.randn(2, BINS, 3, 5, dtype=torch.float64).contiguous(memory_format=layout)
+        found = shares(logits)
+        torch.testing.assert_close(found, logits.softmax(1))
+        assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_magnitude_beside_its_readable_twin():
+    probability = shares(3 * torch.randn(1, BINS, 4, 6))
+    level = centres(probability).abs().log1p()
+    mean = (probability * level).sum(1, keepdim=True)
+    variance = (probability * (level - mean) ** 2).sum(1, keepdim=True)
+    found, relative = magnitude(probability)
+    torch.testing.assert_close(found, mean.expm1(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(relative, (variance + 1e-4).sqrt(), rtol=1e-4, atol=1e-4)
+    with torch.autocast('cpu', torch.bfloat16):  # half precision would drown the variance
+        torch.testing.assert_close(magnitude(probability)[1], relative)

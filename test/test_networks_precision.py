@@ -1,5 +1,7 @@
 """Half precision is used where it gives the same, and refused where it does not."""
 
+import copy
+
 import pytest
 import torch
 
@@ -47,3 +49,14 @@ def test_mixed_runs_convolutions_in_bfloat16_only_where_wanted():
     for wanted, kind in ((True, torch.bfloat16), (False, torch.float32)):
         with precision.mixed('cpu', wanted):
             assert layer(x).dtype == kind
+
+
+@torch.inference_mode()
+def test_weights_stored_in_half_give_bit_for_bit_what_casting_gives(shipped):
+    image, lens = precision._test_picture(), torch.tensor([[12.0, 0.6, 400.0, 127.5, 95.5]])
+    copied = precision.stored(copy.deepcopy(shipped))
+    kinds = {module.weight.dtype for module in copied.modules() if isinstance(module, torch.nn.Conv2d)}
+    with precision.mixed('cpu'):
+        cast, held = shipped(image, lens), copied(image, lens)
+    assert kinds == {torch.bfloat16}
+    assert torch.equal(cast.coc, held.coc) and torch.equal(cast.sigma, held.sigma) and torch.equal(cast.far, held.far)

@@ -29,8 +29,11 @@ THIRD_PARTY = {
     'tqdm': ('tqdm', 'python3-tqdm'),
     'yaml': ('PyYAML', 'python3-yaml'),
 }
-EXECUTABLES = {'depth_node', 'trainer_node', 'camera_simulator', 'demo', 'train', 'evaluate', 'benchmark'}
-OPTIONAL = {'gsplat'}  # imported only where it is installed
+PINNED = ('test', 'docs', 'ros-wheels', 'export', 'benchmark', 'rerun')  # extras that the tests run with
+NODES = {'depth_node', 'trainer_node', 'camera_simulator', 'rerun_view'}
+EXECUTABLES = {*NODES, 'demo', 'train', 'evaluate', 'benchmark', 'export'}
+# imported only where they are installed
+OPTIONAL = {'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'rerun_cli', 'tensorrt', 'transformers'}
 
 
 @pytest.fixture(scope='module')
@@ -127,4 +130,4 @@ def test_data_files_are_those_of_the_share_directory(setup):
 def test_constraints_pin_every_requirement(setup):
     pinned = set(re.findall(r'^([\w.-]+)==', (ROOT / 'constraints.txt').read_text(), flags=re.MULTILINE))
     extras = setup['extras_require']
-    assert names_of([*setup['install_requires'], *extras['test'], *extras['docs'], *extras['ros-wheels']]) <= pinned
+    assert names_of([*setup['install_requires'], *(text for name in PINNED for text in extras[name])]) <= pinned

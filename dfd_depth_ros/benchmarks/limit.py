@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dfd_depth_ros.networks.precision import mixed
 from dfd_depth_ros.optics.psf import blur
 from dfd_depth_ros.optics.sensor import Sensor
 from dfd_depth_ros.optics.tone import from_srgb, to_srgb
@@ -78,7 +79,8 @@ def bound(light: torch.Tensor, coc: float) -> np.ndarray:
 def _read(estimator, picture: np.ndarray) -> torch.Tensor:
     """|CoC| in pixels as DefocusNet reads it, (H, W), each cell repeated over its pixels."""
     image = torch.from_numpy(picture).to(estimator.device).permute(2, 0, 1)[None].float() / 255
-    found = estimator.model.defocus_net(image)
+    with mixed(estimator.device, estimator.precision == 'bfloat16'):
+        found = estimator.model.defocus_net(image)
     return found.magnitude[0, 0].float().cpu().repeat_interleave(4, 0).repeat_interleave(4, 1)
 
 

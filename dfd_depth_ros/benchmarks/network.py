@@ -14,7 +14,8 @@ WARM_UP = 3
 def run(estimator, lens, size: tuple[int, int] = (640, 480), frames: int = 30) -> dict:
     """Time `frames` calls of `estimator.estimate` on textured noise of (width, height) pixels, after a warm-up.
 
-    Returns size, frames, threads, parameters, `latency_ms` percentiles and `fps` (frames over the whole time).
+    Returns size, device, precision, graphs, frames, threads, parameters, `latency_ms` percentiles and `fps` (frames
+    over the whole time).
     """
     image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     times = []
@@ -25,6 +26,9 @@ def run(estimator, lens, size: tuple[int, int] = (640, 480), frames: int = 30) -
     times = np.array(times[WARM_UP:])
     return {
         'size': list(size),
+        'device': estimator.device,
+        'precision': estimator.precision,
+        'graphs': estimator.graphs,
         'frames': frames,
         'threads': torch.get_num_threads(),
         'parameters': sum(weights.numel() for weights in estimator.model.parameters()),

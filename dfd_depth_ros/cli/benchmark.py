@@ -34,9 +34,12 @@ def main(argv=None) -> int:
     parser.add_argument('suite', choices=SUITES)
     parser.add_argument('--weights', default='models/dfd_small.safetensors', help='weights file (default: %(default)s)')
     parser.add_argument('--size', type=int, nargs=2, default=(640, 480), metavar=('WIDTH', 'HEIGHT'), help='of images')
-    parser.add_argument('--device', default='auto', help='auto, cpu or cuda; not of suite node (default: %(default)s)')
+    parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: %(default)s)')
+    parser.add_argument('--graphs', action='store_true', help='CUDA graphs, of suites network and node')
     parser.add_argument('--frames', type=int, default=30, help='of suite network (default: %(default)s)')
     parser.add_argument('--seconds', type=float, default=5.0, help='of suite node, at each rate (default: %(default)s)')
+    parser.add_argument('--repetitions', type=int, default=5, help='of suite node, at each rate (default: %(default)s)')
+    parser.add_argument('--quick', action='store_true', help='of suite node: no repetitions, two seconds at each rate')
     parser.add_argument('--steps', type=int, default=300, help='of suite adapt, for each lens (default: %(default)s)')
     parser.add_argument('--pairs', nargs=2, metavar=('FAST', 'SLOW'), help='of suite adapt: two frames folders')
     parser.add_argument('--figure', type=Path, help='of suite adapt: PNG file for the picture of a lens that heals')
@@ -48,7 +51,7 @@ def main(argv=None) -> int:
         )
         return 1
     try:
-        estimator = load_estimator(options.weights, options.device)
+        estimator = load_estimator(options.weights, options.device, graphs=options.graphs)
         numbers = {
             'network': lambda: network.run(estimator, read_lens(LENS), tuple(options.size), options.frames),
             'limit': lambda: limit.run(estimator),
@@ -62,7 +65,15 @@ def main(argv=None) -> int:
                 options.pairs or (),
                 options.figure,
             ),
-            'node': lambda: node.run(options.weights, tuple(options.size), options.seconds),
+            'node': lambda: node.run(
+                options.weights,
+                tuple(options.size),
+                options.seconds,
+                options.repetitions,
+                estimator.device,
+                options.graphs,
+                options.quick,
+            ),
         }[options.suite]()
     except (ValueError, RuntimeError, OSError) as error:
         print(f'benchmark: {error}', file=sys.stderr)

@@ -8,6 +8,8 @@ import sys
 _NODES = {
     'depth_node': ('DepthNode', 1.7, 'Metric depth with its sigma from defocused images and the lens state.'),
     'trainer_node': ('TrainerNode', 5.0, 'Learns on from what the camera sees and publishes weights for depth_node.'),
+    'echo_node': ('EchoNode', 1.7, 'Answers each image at once with an empty depth image, for benchmarks.'),
+    'rerun_view': ('RerunView', 1.7, 'Depth, sigma, CoC, cloud and curves as a web page on this machine, with rerun.'),
     'camera_simulator': ('CameraSimulator', 1.7, 'A moving, refocusing camera with known depth, for demos and tests.'),
 }
 
@@ -20,6 +22,16 @@ def depth_node(argv=None) -> int:
 def trainer_node(argv=None) -> int:
     """Run `trainer_node` until it is interrupted; returns the exit code."""
     return _run('trainer_node', argv)
+
+
+def echo_node(argv=None) -> int:
+    """Run `echo_node` until it is interrupted; returns the exit code."""
+    return _run('echo_node', argv)
+
+
+def rerun_view(argv=None) -> int:
+    """Run `rerun_view` until it is interrupted; returns the exit code."""
+    return _run('rerun_view', argv)
 
 
 def camera_simulator(argv=None) -> int:

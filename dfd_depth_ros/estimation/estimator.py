@@ -4,9 +4,11 @@ import numpy as np
 import torch
 
 from dfd_depth_ros.estimation.estimate import Estimate
+from dfd_depth_ros.estimation.transfer import to_arrays, to_batch
 from dfd_depth_ros.networks.depth import lens_state
+from dfd_depth_ros.networks.graphs import Graphed
 from dfd_depth_ros.networks.model import DfdModel
-from dfd_depth_ros.networks.precision import can_be_trusted, mixed, pays
+from dfd_depth_ros.networks.precision import can_be_trusted, mixed, pays, stored
 from dfd_depth_ros.networks.weights import load_weights
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.paths import resolve_path
@@ -26,6 +28,7 @@ class DepthEstimator:
 
     model: trained networks (changed in place for inference). device: 'cpu', 'cuda' or 'auto'. temporal_filter: a name
     of `temporal.filters.FILTERS`. digest: SHA-256 of the weights, for reports. half: run convolutions in bfloat16.
+    graphs: replay the networks as CUDA graphs, on a CUDA device, where they pass their test.
     Raises ValueError for an unknown filter or a device that is not there.
     """
 
@@ -36,6 +39,7 @@ class DepthEstimator:
         temporal_filter: str = 'none',
         digest: str = '',
         half: bool = False,
+        graphs: bool = False,
     ):
         if temporal_filter not in FILTERS:
             raise ValueError(f'unknown temporal filter {temporal_filter!r}; there are {", ".join(FILTERS)}')
@@ -43,6 +47,10 @@ class DepthEstimator:
         self.digest, self.model_name = digest, model.architecture
         self.precision = 'bfloat16' if half else 'float32'
         self.model = model.to(self.device).for_inference()
+        if half:
+            stored(self.model)
+        self.graphs = graphs and self.device.startswith('cuda')
+        self._predict = Graphed(self._networks) if self.graphs else self._networks
         self.temporal_filter, self._filter = temporal_filter, FILTERS[temporal_filter]
         self.reset()
 
@@ -55,18 +63,20 @@ class DepthEstimator:
         """Depth of one frame. image: (H, W, 3) uint8 RGB as the camera delivered it. stamp: seconds, used by the
         temporal filter to notice pauses. Raises ImageError for anything but such a picture."""
         _check(image)
-        pixels = torch.tensor(image, device=self.device)
-        batch = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last).float() / 255
+        batch = to_batch(image, self.device)
         state = torch.tensor([lens_state(lens, *image.shape[:2])], dtype=torch.float32, device=self.device)
-        with mixed(self.device, self.precision == 'bfloat16'):
-            prediction = self.model(batch, state, lens.side)
+        prediction = self._predict(batch, state, lens.side)
         gain, focus = prediction.lens[0, :2]
         inverse = prediction.inverse_depth()[0, 0].clamp(min=NEVER_BEYOND)
         sigma = torch.hypot(prediction.sigma[0, 0] / gain, inverse.new_tensor(lens.focus_dioptre_sigma))
         inverse, sigma, self._state = self._filter(inverse, sigma, self._past(lens, stamp))
         depth = 1 / inverse
         arrays = (depth, depth**2 * sigma, gain * (focus - inverse), prediction.far[0, 0])
-        return Estimate(*(array.float().cpu().numpy() for array in arrays), _notes(prediction.defocus.magnitude))
+        return Estimate(*to_arrays(arrays), _notes(prediction.defocus.magnitude))
+
+    def _networks(self, image, lens, side):
+        with mixed(self.device, self.precision == 'bfloat16'):
+            return self.model(image, lens, side)
 
     def on(self, device: str) -> 'DepthEstimator':
         """The same networks on another device, without a past; this one must not be used any more."""
@@ -82,17 +92,21 @@ class DepthEstimator:
         return self._state
 
 
-def load_estimator(weights: str, device: str = 'auto', temporal_filter: str = 'none') -> DepthEstimator:
+def load_estimator(
+    weights: str, device: str = 'auto', temporal_filter: str = 'none', graphs: bool = False
+) -> DepthEstimator:
     """An estimator from a weights file (package://, absolute or share-relative path), in half precision where that is
     faster and gives the same. Raises WeightsError."""
     model, _, digest = load_weights(resolve_path(weights))
-    return make_estimator(model, digest, to_device(device), temporal_filter)
+    return make_estimator(model, digest, to_device(device), temporal_filter, graphs)
 
 
-def make_estimator(model: DfdModel, digest: str, device: str, temporal_filter: str) -> DepthEstimator:
+def make_estimator(
+    model: DfdModel, digest: str, device: str, temporal_filter: str, graphs: bool = False
+) -> DepthEstimator:
     """An estimator from a model, in half precision where that is faster and gives the same."""
     half = pays(device) and can_be_trusted(model.to(device).eval(), device)
-    return DepthEstimator(model, device, temporal_filter, digest, half)
+    return DepthEstimator(model, device, temporal_filter, digest, half, graphs)
 
 
 def to_device(name: str) -> str:

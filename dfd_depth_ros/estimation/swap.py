@@ -24,7 +24,7 @@ def candidate_estimator(data: bytes, present: DepthEstimator) -> DepthEstimator:
     picture of rising blur its depth and sigma are finite, its sigma is positive, and its depth is not flat beside that
     of `present`. Raises ValueError in one sentence."""
     model, _, sha = from_bytes(data, NAME)
-    candidate = make_estimator(model, sha, present.device, present.temporal_filter)
+    candidate = make_estimator(model, sha, present.device, present.temporal_filter, present.graphs)
     picture, lens = _test_picture(), Lens(0.05, 2.0, 5e-5, 0.5)
     found = candidate.estimate(picture, lens)
     if not (np.isfinite(found.depth).all() and np.isfinite(found.sigma).all()):

@@ -22,7 +22,7 @@ class Residual(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x):
-        return torch.relu(x + self.second(self.first(x)))
+        return (x + self.second(self.first(x))).relu_()
 
 
 class UNet(nn.Module):

@@ -36,9 +36,9 @@ class LocalSpectrum(nn.Module):
         half = F.avg_pool2d(image.mean(1, keepdim=True), 2)
         with torch.autocast(image.device.type, enabled=False):  # halves of precision would drown the finest detail
             scales = [self._energy(image, 8), self._energy(half, 4), self._energy(F.avg_pool2d(half, 2), 2)]
-        energy = torch.cat(scales, 1)
+        energy = torch.cat(scales, 1).contiguous(memory_format=torch.channels_last)
         around = F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)
-        return torch.log(torch.cat([energy, around], 1) + FLOOR) / 4 + 1.5
+        return torch.cat([energy, around], 1).add_(FLOOR).log_().div_(4).add_(1.5)
 
     def _energy(self, channels, stride):
         """Blocks around the centres of cells `stride` pixels wide."""

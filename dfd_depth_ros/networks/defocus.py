@@ -57,7 +57,7 @@ class DefocusNet(nn.Module):
         blur = self.meet(torch.cat([self.down(detail), self.mix(self.spectrum(image))], 1))
         features = self.join(detail + upsample(self.up(self.body(blur)), 2))
         logits = self.head(features).float()
-        probability = logits.softmax(1)
+        probability = posterior.shares(logits)
         magnitude, relative = posterior.magnitude(probability)
         far = posterior.far_share(probability)
         return Defocus(logits, magnitude, (relative * (1 + magnitude)).log(), torch.logit(far, 1e-3), features)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.functional import pad, pixel_shuffle, unfold
+from torch.nn.functional import pad, unfold
 
 from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.blocks import fuse
@@ -91,7 +91,7 @@ class DfdModel(nn.Module):
 
     def read(self, found: Distribution, size: tuple[int, int]) -> Prediction:
         """One CoC with its sigma and side for each of (H, W) pixels."""
-        probability = found.logits.softmax(1)
+        probability = posterior.shares(found.logits)
         coc, sigma = posterior.estimate(probability)
         cells = torch.cat([coc, coc**2 + sigma**2, posterior.far_share(probability)], 1)
         coc, square, far = to_pixels(cells, found.belong, size).split(1, 1)
@@ -109,6 +109,9 @@ def to_pixels(cells: torch.Tensor, belong: torch.Tensor, size: tuple[int, int]) 
     """Each pixel is a mixture of the nine cells around it. cells: (B, C, H/4, W/4). belong: logits of the mixture,
     (B, 9, 16, H/4, W/4). Returns the (B, C, *size) pixels at the upper left."""
     batch, channels, height, width = cells.shape
-    around = unfold(pad(cells, (1, 1, 1, 1), mode='replicate'), 3).view(batch, channels, NEIGHBOURS, 1, height, width)
-    mixed = (around * belong.softmax(1)[:, None]).sum(2)
-    return pixel_shuffle(mixed.flatten(1, 2), CELL)[..., : size[0], : size[1]]
+    around = unfold(pad(cells, (1, 1, 1, 1), mode='replicate'), 3).view(batch, channels, NEIGHBOURS, height, width)
+    weights = belong.permute(0, 3, 4, 1, 2).softmax(-2).flatten(0, 2)
+    with torch.autocast(cells.device.type, enabled=False):  # as (B H/4 W/4) small products of matrices
+        mixed = torch.bmm(around.permute(0, 3, 4, 1, 2).flatten(0, 2).contiguous(), weights)
+    pixels = mixed.view(batch, height, width, channels, CELL, CELL).permute(0, 3, 1, 4, 2, 5)
+    return pixels.reshape(batch, channels, CELL * height, CELL * width)[..., : size[0], : size[1]]

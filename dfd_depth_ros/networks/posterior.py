@@ -48,7 +48,13 @@ def possible(at_infinity: torch.Tensor, side: str = 'both') -> torch.Tensor:
 
 def masked(logits: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
     """Logits with what is not allowed ruled out."""
-    return torch.where(allowed, logits, logits.new_tensor(_NEVER))
+    return torch.where(allowed, logits, _NEVER)
+
+
+def shares(logits: torch.Tensor) -> torch.Tensor:
+    """Probabilities of (B, BINS, H, W) logits. The classes of a pixel lie side by side in memory, as convolutions in
+    channels_last leave them: softmax, sums and quantiles over them are then several times faster on a processor."""
+    return logits.movedim(1, -1).softmax(-1).movedim(-1, 1)
 
 
 def cross_entropy(logits: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
@@ -69,8 +75,8 @@ def quantile(probability: torch.Tensor, *shares: float) -> tuple[torch.Tensor, .
     """CoC in pixels, (B, 1, H, W) for each share, below which that share of the (B, BINS, H, W) distribution lies.
     Differentiable in the probabilities."""
     probability = probability.movedim(1, -1)
-    cumulative = (probability.cumsum(-1) - probability / 2).contiguous()
-    wanted = cumulative.new_tensor(shares).expand(*cumulative.shape[:-1], -1)
+    cumulative = probability.cumsum(-1).sub_(probability, alpha=0.5).contiguous()
+    wanted = torch.cat([cumulative.new_full((1,), share) for share in shares]).expand(*cumulative.shape[:-1], -1)
     upper = torch.searchsorted(cumulative.detach(), wanted.contiguous()).clamp(1, BINS - 1)
     below, above = cumulative.gather(-1, upper - 1), cumulative.gather(-1, upper)
     place = upper - 1 + ((wanted - below) / (above - below).clamp(min=1e-9)).clamp(0, 1)
@@ -91,7 +97,8 @@ def far_share(probability: torch.Tensor) -> torch.Tensor:
 
 def magnitude(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """|CoC| in pixels and the standard deviation of its log(1 + |CoC|), (B, 1, H, W) each."""
-    level = centres(probability).abs().log1p()
-    mean = (probability * level).sum(1, keepdim=True)
-    variance = (probability * (level - mean) ** 2).sum(1, keepdim=True)
-    return mean.expm1(), (variance + 1e-4).sqrt()
+    level = centres(probability).abs().log1p().flatten()
+    with torch.autocast(probability.device.type, enabled=False):
+        moments = probability.movedim(1, -1) @ torch.stack([level, level**2], 1)
+    mean, square = moments.movedim(-1, 1).split(1, 1)
+    return mean.expm1(), ((square - mean**2).clamp(min=0) + 1e-4).sqrt()

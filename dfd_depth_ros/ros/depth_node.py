@@ -49,7 +49,8 @@ def load_estimator(settings: dict):
 
     if settings['threads']:
         torch.set_num_threads(settings['threads'])
-    return estimator.load_estimator(settings['weights'], settings['device'], settings['temporal.filter'])
+    names = ('weights', 'device', 'temporal.filter', 'cuda_graphs')
+    return estimator.load_estimator(*(settings[name] for name in names))
 
 
 class DepthNode(LifecycleNode):

@@ -49,10 +49,15 @@ class Graph:
         """Start a node of this package with these parameters. What it prints goes to its log, or is shown."""
         self._processes[name] = start_node(name, parameters, self._environment, None if shown else self._log(name))
 
-    def wait_for(self, topic: str):
-        """Return when a message of the topic has come. Raises GraphError where a node ends, or none comes in time."""
+    def pid(self, name: str) -> int:
+        """Process id of a node that runs."""
+        return self._processes[name].pid
+
+    def wait_for(self, topic: str, after: int = 0):
+        """Return when a message of the topic has come after the first `after`. Raises GraphError where a node ends, or
+        none comes in time."""
         deadline = time.monotonic() + START_S
-        while not self.recorder.counts[topic]:
+        while self.recorder.counts[topic] <= after:
             self.rest(0.1)
             if time.monotonic() > deadline:
                 logs = '\n'.join(self._tail(name) for name in self._processes)

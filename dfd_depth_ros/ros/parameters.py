@@ -43,6 +43,7 @@ DEPTH_PARAMETERS = {
         live=True,
     ),
     'threads': Spec(0, 'CPU threads of the networks; 0 leaves the choice to PyTorch.', high=1024),
+    'cuda_graphs': Spec(False, 'On CUDA, start the networks as one graph for each image size.'),
     'image_transport': Spec('raw', 'Kind of image that is subscribed.', choices=('raw', 'compressed')),
     'max_pixels': Spec(16_000_000, 'Larger images are refused.', 'pixel', low=1, high=1_000_000_000),
     'queue_size': Spec(2, 'Images that may wait; the oldest is dropped when one too many does.', low=1, high=1000),

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dfd_depth_ros.ros import camera_simulator
+from dfd_depth_ros.ros import camera_simulator, rerun_view
 from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, TRAINER_PARAMETERS, Spec
 
 
@@ -59,6 +59,10 @@ INTERFACES = {
         Interface('out', 'pose', 'geometry_msgs/msg/PoseStamped', 'camera to world, optical frame'),
     ),
 }
+INTERFACES['rerun_view'] = tuple(
+    Interface('in', name, f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}', 'shown')
+    for name, (kind, _) in rerun_view.TOPICS.items()
+)
 _WAYS = {'in': 'subscribed', 'out': 'published', 'service': 'service'}
 _HEAD = """# Topics and parameters
 
@@ -71,6 +75,7 @@ _TABLES = {
     'depth_node': DEPTH_PARAMETERS,
     'trainer_node': TRAINER_PARAMETERS,
     'camera_simulator': camera_simulator.PARAMETERS,
+    'rerun_view': rerun_view.PARAMETERS,
 }
 
 
