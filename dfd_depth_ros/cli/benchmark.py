@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from dfd_depth_ros.benchmarks import adapt, data, limit, network, node, render
+from dfd_depth_ros.benchmarks import adapt, data, limit, network, node, render, video
 from dfd_depth_ros.benchmarks.machine import machine
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.runs import strict
@@ -20,6 +20,7 @@ SUITES = {
     'data': 'made-up scenes in a second, and their share of a training step',
     'render': 'the renderers: PSNR against a ray-traced lens, time of a forward and backward pass (no weights matter)',
     'adapt': 'online learning: a wrong lens, a right lens, and with --pairs real photographs, scored on unseen frames',
+    'video': 'every temporal filter, beside the floors: accuracy and steadiness over video, of --data FOLDER ... too',
     'node': 'depth_node as a process over DDS: highest sustained rate, latency from stamp to depth',
 }
 
@@ -39,7 +40,8 @@ def main(argv=None) -> int:
     parser.add_argument('--seconds', type=float, default=5.0, help='of suite node, at each rate (default: %(default)s)')
     parser.add_argument('--steps', type=int, default=300, help='of suite adapt, for each lens (default: %(default)s)')
     parser.add_argument('--pairs', nargs=2, metavar=('FAST', 'SLOW'), help='of suite adapt: two frames folders')
-    parser.add_argument('--figure', type=Path, help='of suite adapt: PNG file for the picture of a lens that heals')
+    parser.add_argument('--data', nargs='+', default=(), metavar='FOLDER', help='of suite video: frames folders')
+    parser.add_argument('--figure', type=Path, help='of suites adapt and video: PNG file for what happened')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
     if options.suite == 'node' and find_spec('rclpy') is None:
@@ -62,6 +64,7 @@ def main(argv=None) -> int:
                 options.pairs or (),
                 options.figure,
             ),
+            'video': lambda: video.run(options.weights, options.device, read_lens(LENS), options.data),
             'node': lambda: node.run(options.weights, tuple(options.size), options.seconds),
         }[options.suite]()
     except (ValueError, RuntimeError, OSError) as error:
