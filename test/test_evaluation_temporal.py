@@ -100,4 +100,6 @@ def test_a_pair_gets_the_metrics_that_it_allows():
     bare = Frame('a', image=noise())
     full = Frame('b', image=noise(), depth=plane(2), pose=np.eye(4), intrinsics=CAMERA[0])
     assert set(pair_metrics((bare, plane(2)), (full, plane(2)))) == {'opw'}
-    assert pair_metrics((full, plane(2)), (full, plane(2))) == pytest.approx({'opw': 0, 'tae': 0, 'tcc': 1})
+    assert pair_metrics((full, plane(2)), (full, plane(2))) == pytest.approx(
+        {'opw': 0, 'tae': 0, 'tcc': 1, 'tgm': 0, 'flicker': 0}, abs=1e-6
+    )

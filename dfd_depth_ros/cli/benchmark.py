@@ -64,7 +64,9 @@ def main(argv=None) -> int:
                 options.pairs or (),
                 options.figure,
             ),
-            'video': lambda: video.run(options.weights, options.device, read_lens(LENS), options.data),
+            'video': lambda: video.run(
+                options.weights, options.device, read_lens(LENS), options.data, figure=options.figure
+            ),
             'node': lambda: node.run(options.weights, tuple(options.size), options.seconds),
         }[options.suite]()
     except (ValueError, RuntimeError, OSError) as error:
