@@ -51,6 +51,9 @@ class Known:
     def __init__(self, depths):
         self._depths = iter(depths)
 
+    def reset(self) -> None:
+        """There is nothing to forget."""
+
     def estimate(self, image, lens: Lens, *_) -> Estimate:
         """The next depth of the list; sigma is 1 % of it."""
         depth = next(self._depths).astype(np.float32)

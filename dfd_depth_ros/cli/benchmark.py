@@ -41,6 +41,7 @@ def main(argv=None) -> int:
     parser.add_argument('--steps', type=int, default=300, help='of suite adapt, for each lens (default: %(default)s)')
     parser.add_argument('--pairs', nargs=2, metavar=('FAST', 'SLOW'), help='of suite adapt: two frames folders')
     parser.add_argument('--data', nargs='+', default=(), metavar='FOLDER', help='of suite video: frames folders')
+    parser.add_argument('--systems', nargs='+', default=(), choices=video.SYSTEMS, help='of suite video: some of them')
     parser.add_argument('--figure', type=Path, help='of suites adapt and video: PNG file for what happened')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
@@ -65,7 +66,7 @@ def main(argv=None) -> int:
                 options.figure,
             ),
             'video': lambda: video.run(
-                options.weights, options.device, read_lens(LENS), options.data, figure=options.figure
+                options.weights, options.device, read_lens(LENS), options.data, options.systems, options.figure
             ),
             'node': lambda: node.run(options.weights, tuple(options.size), options.seconds),
         }[options.suite]()

@@ -32,14 +32,15 @@ OPINION = 0.2  # share of the newest frame in the averaged opinion of the networ
 SURE = 6.0  # log odds that evidence from focus may reach
 STEEPNESS = 4.0  # of the way from one hypothesis to the other over the log odds
 NEVER_BEYOND = 1e-3  # dioptres, 1 km
-SMALLEST = 1e-4  # dioptres, of a sigma
+NEVER = 1e-6  # probability
+SMALLEST, UNKNOWN = 1e-4, 1e3  # dioptres, of a sigma
 CHANNELS = 11
 
 
 def kalman(reading: Reading, past: torch.Tensor | None, change: Change | None) -> Steady:
     """One step, as `reading.Step`. State: x, P, V, D of (near, far) each, opinion and evidence as log odds, blur m."""
     z, opinion, blur = _modes(reading)
-    noise = reading.sigma.clamp(min=SMALLEST) ** 2
+    noise = torch.nan_to_num(reading.sigma, nan=UNKNOWN).clamp(SMALLEST, UNKNOWN) ** 2
     if past is None or change is None:
         past, change = (
             z.new_full((CHANNELS, *blur.shape), torch.nan),
@@ -48,14 +49,16 @@ def kalman(reading: Reading, past: torch.Tensor | None, change: Change | None) -
     x, p, v, d = past[:8].view(4, 2, *blur.shape)
     q = (DEPTH_NOISE * change.speed * x) ** 2
     p, v, common = MEMORY * p + q, v + q, correlation(change.blur) * d
-    kept = (z - x) ** 2 < GATE * (v + noise - 2 * common).clamp(min=SMALLEST**2)  # false where x is unknown
+    z = torch.where(z.isfinite(), z, x)
+    kept = (z - x) ** 2 < GATE * (v + noise)  # false where x is unknown
     gain = torch.where(kept, p / (p + noise), torch.ones_like(p))
     x, p, v, common = (torch.where(kept, past_value, torch.zeros_like(z)) for past_value in (x, p, v, common))
     x = torch.lerp(x, z, gain)
     p = torch.where(kept, (1 - gain) * p, noise)
     v = (1 - gain) ** 2 * v + gain**2 * noise + 2 * gain * (1 - gain) * common
     d = (1 - gain) * common + gain * noise
-    opinion = torch.where(past[8].isfinite(), torch.lerp(past[8], opinion, OPINION), opinion)
+    averaged = torch.lerp(past[8], opinion, OPINION)
+    opinion = torch.where(averaged.isfinite(), averaged, torch.where(opinion.isfinite(), opinion, past[8]))
     evidence = _evidence(past[9], past[10], blur, noise, reading, change)
     weight = torch.sigmoid(STEEPNESS * (opinion + evidence))
     mean, variance = torch.lerp(x[0], x[1], weight), torch.lerp(v[0], v[1], weight)
@@ -75,10 +78,12 @@ def _modes(reading):
     sides, focus = reading.sides, reading.focus
     leak = LEAK * (sides.share.min(0).values > 0)  # a lens that allows one side only has no other hypothesis
     share = (1 - leak) * sides.share + leak * sides.share.flip(0)
-    own = torch.lerp(2 * focus - sides.inverse_depth.flip(0), sides.inverse_depth, (1 - leak) * sides.share / share)
+    own = torch.lerp(
+        2 * focus - sides.inverse_depth.flip(0), sides.inverse_depth, (1 - leak) * sides.share / share.clamp(min=NEVER)
+    )
     is_far = reading.inverse_depth < focus
     z = torch.where(torch.stack([~is_far, is_far]), reading.inverse_depth, own.clamp(min=NEVER_BEYOND))
-    odds = share.clamp(min=1e-6).log()
+    odds = share.clamp(min=NEVER).log()
     return z, odds[1] - odds[0], (share * (own - focus).abs()).sum(0)
 
 
