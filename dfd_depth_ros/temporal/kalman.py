@@ -40,7 +40,8 @@ CHANNELS = 11
 def kalman(reading: Reading, past: torch.Tensor | None, change: Change | None) -> Steady:
     """One step, as `reading.Step`. State: x, P, V, D of (near, far) each, opinion and evidence as log odds, blur m."""
     z, opinion, blur = _modes(reading)
-    noise = torch.nan_to_num(reading.sigma, nan=UNKNOWN).clamp(SMALLEST, UNKNOWN) ** 2
+    read = reading.inverse_depth.isfinite() & reading.sigma.isfinite()
+    noise = torch.where(read, reading.sigma.clamp(SMALLEST, UNKNOWN), UNKNOWN) ** 2
     if past is None or change is None:
         past, change = (
             z.new_full((CHANNELS, *blur.shape), torch.nan),
@@ -49,7 +50,7 @@ def kalman(reading: Reading, past: torch.Tensor | None, change: Change | None) -
     x, p, v, d = past[:8].view(4, 2, *blur.shape)
     q = (DEPTH_NOISE * change.speed * x) ** 2
     p, v, common = MEMORY * p + q, v + q, correlation(change.blur) * d
-    z = torch.where(z.isfinite(), z, x)
+    z = torch.where(read, z, x)
     kept = (z - x) ** 2 < GATE * (v + noise)  # false where x is unknown
     gain = torch.where(kept, p / (p + noise), torch.ones_like(p))
     x, p, v, common = (torch.where(kept, past_value, torch.zeros_like(z)) for past_value in (x, p, v, common))
@@ -58,7 +59,7 @@ def kalman(reading: Reading, past: torch.Tensor | None, change: Change | None) -
     v = (1 - gain) ** 2 * v + gain**2 * noise + 2 * gain * (1 - gain) * common
     d = (1 - gain) * common + gain * noise
     averaged = torch.lerp(past[8], opinion, OPINION)
-    opinion = torch.where(averaged.isfinite(), averaged, torch.where(opinion.isfinite(), opinion, past[8]))
+    opinion = torch.where(read, torch.where(averaged.isfinite(), averaged, opinion), past[8])
     evidence = _evidence(past[9], past[10], blur, noise, reading, change)
     weight = torch.sigmoid(STEEPNESS * (opinion + evidence))
     mean, variance = torch.lerp(x[0], x[1], weight), torch.lerp(v[0], v[1], weight)
