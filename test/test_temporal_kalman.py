@@ -153,3 +153,28 @@ def test_motion_makes_it_follow():
 
     assert settled(0.0) < settled(0.3) <= 0.34 + 1e-5
     assert module.DEPTH_NOISE > 0
+
+
+def test_focus_that_passes_a_point_does_not_disturb_it():
+    """The point lies behind the focal plane at first and in front of it afterwards; the reader knows the side."""
+    state, last, out = None, 0.3, []
+    for focus in np.linspace(0.8, 0.2, 13):
+        true, far = 0.5, 0.95 if focus > 0.5 else 0.05
+        told = reading(true, 0.05, far, focus, 20.0)
+        moved = 0.0 if state is None else 20.0 * (focus - last)
+        steady = kalman(told, state, Change(moved, last, torch.zeros(SHAPE)))
+        state, last = steady.state, float(focus)
+        out.append(float(steady.inverse_depth[0, 0]))
+    np.testing.assert_allclose(out, 0.5, atol=0.01)
+
+
+@pytest.mark.parametrize(('before', 'after'), [(0.8, 0.2), (0.2, 0.8)])
+def test_a_jump_of_focus_past_a_point_keeps_what_is_known(before, after):
+    """The network is unsure after the jump; the hypothesis that was believed goes on under its new name."""
+    state = None
+    for _ in range(8):
+        state = kalman(reading(0.5, 0.05, 0.95 if before > 0.5 else 0.05, before), state, still(focus=before)).state
+    blur = abs(after - 0.5)
+    unsure = reading(after + blur if after > 0.5 else after - blur, 0.05, 0.5, after)  # the wrong side, by a hair
+    steady = kalman(unsure, state, Change(20 * (after - before), before, torch.zeros(SHAPE)))
+    assert float(steady.inverse_depth[0, 0]) == pytest.approx(0.5, abs=0.02)

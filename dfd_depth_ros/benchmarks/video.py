@@ -123,7 +123,11 @@ def run(
         frames = read()
         for name in tqdm(systems, desc=sequence, unit='system'):
             numbers = evaluate(frames, SYSTEMS[name](Job(weights, device, frames))).numbers
-            table.setdefault(sequence, {})[name] = {key: numbers.get(key, float('nan')) for key in SHOWN}
+            row = {key: numbers.get(key, float('nan')) for key in SHOWN}
+            table.setdefault(sequence, {})[name] = row
+            tqdm.write(
+                f'{sequence}, {name}: ' + ', '.join(f'{key} {value:.4f}' for key, value in row.items()), sys.stderr
+            )
         if figure and sequence == 'simulated':
             write_figure(figure, frames, {name: SYSTEMS[name](Job(weights, device, frames)) for name in systems})
     shots, timed = interrupted(lens, SIMULATED), simulated(lens, 4, TIMED)

@@ -47,7 +47,10 @@ def kalman(reading: Reading, past: torch.Tensor | None, change: Change | None) -
             z.new_full((CHANNELS, *blur.shape), torch.nan),
             Change(0.0, reading.focus, torch.zeros_like(blur)),
         )
-    x, p, v, d = past[:8].view(4, 2, *blur.shape)
+    evidence = _evidence(past[9], past[10], blur, noise, reading, change)
+    passed = _passed(past, evidence, reading.focus)
+    x, p, v, d = torch.where(passed, past[:8].view(4, 2, *blur.shape).flip(1), past[:8].view(4, 2, *blur.shape))
+    before, evidence = (torch.where(passed, -odds, odds) for odds in (past[8], evidence))
     q = (DEPTH_NOISE * change.speed * x) ** 2
     p, v, common = MEMORY * p + q, v + q, correlation(change.blur) * d
     z = torch.where(read, z, x)
@@ -58,9 +61,8 @@ def kalman(reading: Reading, past: torch.Tensor | None, change: Change | None) -
     p = torch.where(kept, (1 - gain) * p, noise)
     v = (1 - gain) ** 2 * v + gain**2 * noise + 2 * gain * (1 - gain) * common
     d = (1 - gain) * common + gain * noise
-    averaged = torch.lerp(past[8], opinion, OPINION)
-    opinion = torch.where(read, torch.where(averaged.isfinite(), averaged, opinion), past[8])
-    evidence = _evidence(past[9], past[10], blur, noise, reading, change)
+    averaged = torch.lerp(before, opinion, OPINION)
+    opinion = torch.where(read, torch.where(averaged.isfinite(), averaged, opinion), before)
     weight = torch.sigmoid(STEEPNESS * (opinion + evidence))
     mean, variance = torch.lerp(x[0], x[1], weight), torch.lerp(v[0], v[1], weight)
     state = torch.cat([x, p, v, d, torch.stack([opinion, evidence, blur])])
@@ -97,3 +99,9 @@ def _evidence(evidence, before, blur, noise, reading, change):
     near, far = ((moved + sign * before).abs() for sign in (-1, 1))
     ratio = ((blur - near) ** 2 - (blur - far) ** 2) / (4 * (1 - correlation(change.blur)) * noise)
     return (evidence + torch.nan_to_num(ratio)).clamp(-SURE, SURE)
+
+
+def _passed(past, evidence, focus):
+    """Where focus has passed the hypothesis that is believed, so that near and far change their names."""
+    far = past[8] + evidence > 0
+    return torch.where(far, past[1] > focus, past[0] < focus)
