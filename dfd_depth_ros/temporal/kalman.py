@@ -15,7 +15,8 @@ follows every new reading halfway, for a V that is less by a few per cent only: 
 Two hypotheses. A symmetric blur reads c or -c: x is kept for the near and for the far side. When focus moves from s0
 to s1 (dioptres), the point stays, and its blur m = |c| / K becomes |s1 - x|: what lies behind blurs more as the focus
 comes nearer. The log likelihood ratio of the two predictions is added to the log odds of the far side. What the network
-itself says about the side is averaged, not added, because it repeats itself.
+itself says about the side is averaged, not added, because it repeats itself. Where the focal plane passes the
+hypothesis that is believed, near and far change their names; the past of the point stays.
 """
 
 import torch
