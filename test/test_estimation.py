@@ -9,6 +9,7 @@ from dfd_depth_ros.networks.defocus import Defocus
 from dfd_depth_ros.networks.model import DfdModel, Prediction
 from dfd_depth_ros.networks.weights import WeightsError, save_weights
 from dfd_depth_ros.optics.lens import Lens
+from dfd_depth_ros.scenes.frame import Intrinsics
 
 LENS = Lens.focused_at(2.0, focal_length_m=0.05, f_number=1.8, pixel_pitch_m=5e-5)
 IMAGE = np.zeros((6, 8, 3), np.uint8)
@@ -119,7 +120,7 @@ def test_a_new_size_starts_the_filter_anew():
     'options, message',
     [
         ({'device': 'tpu'}, "unknown device 'tpu'; there are auto, cpu and cuda"),
-        ({'temporal_filter': 'magic'}, "unknown temporal filter 'magic'; there are none, ema"),
+        ({'temporal_filter': 'magic'}, "unknown temporal filter 'magic'; there are none, ema, geometry, kalman"),
     ],
 )
 def test_options_that_are_not_there(options, message):
@@ -147,3 +148,24 @@ def test_from_weights_and_deterministic(tmp_path):
 def test_weights_that_are_not_there(tmp_path):
     with pytest.raises(WeightsError, match='cannot be read'):
         load_estimator(str(tmp_path / 'none.safetensors'))
+
+
+def test_poses_and_camera_are_for_the_filter_alone():
+    torch.manual_seed(0)
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    model, camera = DfdModel(), Intrinsics(1000.0, 1000.0, 31.5, 23.5)
+    plain, steady = DepthEstimator(model, 'cpu'), DepthEstimator(model, 'cpu', 'kalman')
+    alone, first = plain.estimate(image, LENS), steady.estimate(image, LENS, 0.0, np.eye(4), camera)
+    np.testing.assert_array_equal(alone.depth, plain.estimate(image, LENS, 1.0, np.eye(4), camera).depth)
+    assert np.isfinite(first.depth).all() and (first.depth > 0).all() and (first.sigma > 0).all()
+    second = steady.estimate(image, LENS, 0.1, np.eye(4), camera)
+    np.testing.assert_allclose(second.depth, first.depth, rtol=0.02)
+
+
+def test_kalman_goes_on_where_the_focus_jumps():
+    estimator = DepthEstimator(Oracle(LENS.coc(0.4)), 'cpu', 'kalman')
+    for stamp in (0.0, 0.1, 0.2):
+        estimator.estimate(IMAGE, LENS, stamp)
+    moved = Lens.from_dict(LENS.to_dict() | {'focus_dioptre': 0.8})
+    estimator.model.coc = moved.coc(0.42)
+    assert 0.4 < 1 / float(estimator.estimate(IMAGE, moved, 0.3).depth[0, 0]) < 0.415

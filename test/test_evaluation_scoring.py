@@ -32,7 +32,7 @@ class Fake:
     def reset(self):
         self.resets += 1
 
-    def estimate(self, image, lens, stamp=None):
+    def estimate(self, image, lens, stamp=None, pose=None, camera=None):
         self.calls.append((image, lens, stamp))
         if image.min() == 255:
             raise ValueError('image is all white')

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dfd_depth_ros.evaluation.temporal_metrics import opw, pair_metrics, tae, tcc
+from dfd_depth_ros.evaluation.temporal_metrics import flicker, opw, pair_metrics, tae, tcc, tgm
 from dfd_depth_ros.scenes.frame import Frame, Intrinsics
 
 SIZE = (48, 64)
@@ -100,4 +100,32 @@ def test_a_pair_gets_the_metrics_that_it_allows():
     bare = Frame('a', image=noise())
     full = Frame('b', image=noise(), depth=plane(2), pose=np.eye(4), intrinsics=CAMERA[0])
     assert set(pair_metrics((bare, plane(2)), (full, plane(2)))) == {'opw'}
-    assert pair_metrics((full, plane(2)), (full, plane(2))) == pytest.approx({'opw': 0, 'tae': 0, 'tcc': 1})
+    assert pair_metrics((full, plane(2)), (full, plane(2))) == pytest.approx(
+        {'opw': 0, 'tae': 0, 'tcc': 1, 'tgm': 0, 'flicker': 0}, abs=1e-6
+    )
+
+
+def test_tgm_compares_changes_and_leaves_passing_edges_out():
+    truths = (plane(2), plane(2.05))
+    assert tgm(truths, truths) == 0
+    assert tgm((plane(3), plane(3)), truths) == pytest.approx(0.05 / 2, rel=1e-4)
+    assert tgm((plane(3), plane(3.2)), truths) == pytest.approx(0.15 / 2, rel=1e-4)
+    edge = plane(2.05)
+    edge[:, 30:] = 1.0
+    assert tgm((plane(3), np.where(edge == 1.0, 9.0, 3.05)), (plane(2), edge)) == pytest.approx(0, abs=1e-6)
+    assert np.isnan(tgm(truths, (plane(2), plane(4))))
+
+
+def test_flicker_is_the_change_of_relative_error_along_true_tracks():
+    truths, poses = (plane(2), plane(1.5)), (moved(0.0), moved(0.5))
+    assert flicker(truths, truths, poses, CAMERA) == pytest.approx(0, abs=1e-6)
+    assert flicker((plane(3), plane(2.25)), truths, poses, CAMERA) == pytest.approx(0, abs=1e-6)  # 1.5 times the truth
+    assert flicker((plane(2), plane(1.65)), truths, poses, CAMERA) == pytest.approx(np.log(1.1), rel=1e-4)
+    assert flicker((plane(2), plane(2)), truths, poses, CAMERA) == pytest.approx(np.log(2 / 1.5), rel=1e-4)
+
+
+def test_flicker_counts_nothing_that_moves_or_is_unknown():
+    holes = plane(2)
+    holes[:, :20] = np.nan
+    assert flicker((plane(2), holes), (plane(2), plane(2)), STILL, CAMERA) == 0
+    assert np.isnan(flicker((plane(2), plane(2)), (plane(2), plane(2.2)), STILL, CAMERA))

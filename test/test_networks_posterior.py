@@ -16,6 +16,7 @@ from dfd_depth_ros.networks.posterior import (
     possible,
     quantile,
     shares,
+    sides,
     symexp,
     symlog,
 )
@@ -115,3 +116,22 @@ def test_magnitude_beside_its_readable_twin():
     torch.testing.assert_close(relative, (variance + 1e-4).sqrt(), rtol=1e-4, atol=1e-4)
     with torch.autocast('cpu', torch.bfloat16):  # half precision would drown the variance
         torch.testing.assert_close(magnitude(probability)[1], relative)
+
+
+def test_sides_are_read_one_by_one():
+    """Three quarters of the probability at 4 px behind, a quarter at 2 px in front."""
+    level = (torch.arange(BINS) - (BINS - 1) / 2) * (2 * np.log1p(MAX_COC) / (BINS - 1))
+    near = torch.softmax(-(((level + np.log1p(2.0)) / 0.1) ** 2), 0)
+    far = torch.softmax(-(((level - np.log1p(4.0)) / 0.1) ** 2), 0)
+    share, coc, sigma = sides((0.25 * near + 0.75 * far)[None, :, None, None])
+    torch.testing.assert_close(share.flatten(), torch.tensor([0.25, 0.75]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(coc.flatten(), torch.tensor([-2.0, 4.0]), atol=0.05, rtol=0)
+    assert 0.15 < float(sigma[0, 0]) < 0.4 and float(sigma[0, 1]) == pytest.approx(5 / 3 * float(sigma[0, 0]), rel=0.1)
+
+
+def test_a_side_that_cannot_be_is_finite():
+    only = torch.zeros(1, BINS, 1, 1)
+    only[0, -5] = 1.0
+    share, coc, sigma = sides(only)
+    assert share.flatten().tolist() == [0.0, 1.0]
+    assert bool(coc.isfinite().all()) and bool(sigma.isfinite().all())

@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from dfd_depth_ros.benchmarks import adapt, data, limit, network, node, render
+from dfd_depth_ros.benchmarks import adapt, data, limit, network, node, render, video
 from dfd_depth_ros.benchmarks.machine import machine
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.runs import strict
@@ -20,6 +20,7 @@ SUITES = {
     'data': 'made-up scenes in a second, and their share of a training step',
     'render': 'the renderers: PSNR against a ray-traced lens, time of a forward and backward pass (no weights matter)',
     'adapt': 'online learning: a wrong lens, a right lens, and with --pairs real photographs, scored on unseen frames',
+    'video': 'every temporal filter, beside the floors: accuracy and steadiness over video, of --data FOLDER ... too',
     'node': 'depth_node as a process over DDS: highest sustained rate, latency from stamp to depth',
 }
 
@@ -42,7 +43,9 @@ def main(argv=None) -> int:
     parser.add_argument('--quick', action='store_true', help='of suite node: no repetitions, two seconds at each rate')
     parser.add_argument('--steps', type=int, default=300, help='of suite adapt, for each lens (default: %(default)s)')
     parser.add_argument('--pairs', nargs=2, metavar=('FAST', 'SLOW'), help='of suite adapt: two frames folders')
-    parser.add_argument('--figure', type=Path, help='of suite adapt: PNG file for the picture of a lens that heals')
+    parser.add_argument('--data', nargs='+', default=(), metavar='FOLDER', help='of suite video: frames folders')
+    parser.add_argument('--systems', nargs='+', default=(), choices=video.SYSTEMS, help='of suite video: some of them')
+    parser.add_argument('--figure', type=Path, help='of suites adapt and video: PNG file for what happened')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
     if options.suite == 'node' and find_spec('rclpy') is None:
@@ -73,6 +76,9 @@ def main(argv=None) -> int:
                 estimator.device,
                 options.graphs,
                 options.quick,
+            ),
+            'video': lambda: video.run(
+                options.weights, options.device, read_lens(LENS), options.data, options.systems, options.figure
             ),
         }[options.suite]()
     except (ValueError, RuntimeError, OSError) as error:

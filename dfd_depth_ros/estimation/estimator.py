@@ -12,11 +12,13 @@ from dfd_depth_ros.networks.precision import can_be_trusted, mixed, pays, stored
 from dfd_depth_ros.networks.weights import load_weights
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.paths import resolve_path
+from dfd_depth_ros.scenes.frame import Intrinsics
 from dfd_depth_ros.temporal.filters import FILTERS
+from dfd_depth_ros.temporal.reading import Reading, Sides, mirrored
+from dfd_depth_ros.temporal.smoother import Smoother
 
 LITTLE_BLUR_PX, MUCH_BLUR_PX = 0.3, 30.0
 NEVER_BEYOND = 1e-3  # dioptres, 1 km
-FOCUS_JUMP_DIOPTRE, PAUSE_S = 0.2, 1.0  # beyond these the past says nothing about the present
 
 
 class ImageError(ValueError):
@@ -51,27 +53,36 @@ class DepthEstimator:
             stored(self.model)
         self.graphs = graphs and self.device.startswith('cuda')
         self._predict = Graphed(self._networks) if self.graphs else self._networks
-        self.temporal_filter, self._filter = temporal_filter, FILTERS[temporal_filter]
+        self.temporal_filter = temporal_filter
         self.reset()
 
     def reset(self):
         """Forget earlier frames."""
-        self._state, self._seen = None, None
+        self._smoother = Smoother(self.temporal_filter)
 
     @torch.inference_mode()
-    def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None) -> Estimate:
-        """Depth of one frame. image: (H, W, 3) uint8 RGB as the camera delivered it. stamp: seconds, used by the
-        temporal filter to notice pauses. Raises ImageError for anything but such a picture."""
+    def estimate(
+        self,
+        image: np.ndarray,
+        lens: Lens,
+        stamp: float | None = None,
+        pose: np.ndarray | None = None,
+        camera: Intrinsics | None = None,
+    ) -> Estimate:
+        """Depth of one frame. image: (H, W, 3) uint8 RGB as the camera delivered it. For the temporal filter alone:
+        stamp in seconds, to notice pauses; pose (4, 4) camera-to-world and camera, both or none, to know how far it
+        moved ahead. Raises ImageError for anything but such a picture."""
         _check(image)
         batch = to_batch(image, self.device)
         state = torch.tensor([lens_state(lens, *image.shape[:2])], dtype=torch.float32, device=self.device)
         prediction = self._predict(batch, state, lens.side)
         gain, focus = prediction.lens[0, :2]
-        inverse = prediction.inverse_depth()[0, 0].clamp(min=NEVER_BEYOND)
-        sigma = torch.hypot(prediction.sigma[0, 0] / gain, inverse.new_tensor(lens.focus_dioptre_sigma))
-        inverse, sigma, self._state = self._filter(inverse, sigma, self._past(lens, stamp))
+        reading = self._reading(prediction, lens)
+        picture = torch.as_tensor(image, device=self.device)
+        inverse, sigma, far = self._smoother(picture, lens, reading, stamp, pose, camera)
+        inverse = inverse.clamp(min=NEVER_BEYOND)
         depth = 1 / inverse
-        arrays = (depth, depth**2 * sigma, gain * (focus - inverse), prediction.far[0, 0])
+        arrays = (depth, depth**2 * sigma, gain * (focus - inverse), far)
         return Estimate(*to_arrays(arrays), _notes(prediction.defocus.magnitude))
 
     def _networks(self, image, lens, side):
@@ -82,14 +93,18 @@ class DepthEstimator:
         """The same networks on another device, without a past; this one must not be used any more."""
         return make_estimator(self.model, self.digest, to_device(device), self.temporal_filter)
 
-    def _past(self, lens, stamp):
-        """The filter's state, or None where this frame does not continue the last one."""
-        seen, self._seen = self._seen, (lens, stamp)
-        if seen is None or abs(seen[0].focus_dioptre - lens.focus_dioptre) > FOCUS_JUMP_DIOPTRE:
-            return None
-        if stamp is not None and seen[1] is not None and not 0 <= stamp - seen[1] < PAUSE_S:
-            return None
-        return self._state
+    def _reading(self, prediction, lens) -> Reading:
+        """A prediction in dioptres, as filters want it."""
+        gain, focus = (float(value) for value in prediction.lens[0, :2])
+        inverse = prediction.inverse_depth()[0, 0].clamp(min=NEVER_BEYOND)
+        sigma = torch.hypot(prediction.sigma[0, 0] / gain, inverse.new_tensor(lens.focus_dioptre_sigma))
+        far = prediction.far[0, 0]
+        if self.temporal_filter == 'none' or prediction.probability is None:
+            sides = mirrored(inverse, sigma, far, focus)
+        else:
+            share, coc, spread = (part[0] for part in self.model.sides(prediction))
+            sides = Sides(share, focus - coc / gain, spread / gain)
+        return Reading(inverse, sigma, far, gain, focus, sides)
 
 
 def load_estimator(

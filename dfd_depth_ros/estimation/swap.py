@@ -77,9 +77,9 @@ class ReplaceableEstimator:
         self._failures = 0
         return True
 
-    def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None) -> Estimate:
+    def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None, *place) -> Estimate:
         """As `DepthEstimator.estimate`; where replaced weights have failed, it is the estimate of those before."""
-        found = self.present.estimate(image, lens, stamp)
+        found = self.present.estimate(image, lens, stamp, *place)
         broken, sigma = _health(found)
         reason = self._complaint(broken, sigma)
         if not reason:
@@ -92,7 +92,7 @@ class ReplaceableEstimator:
             return found
         self._failures = 0
         self._before.reset()
-        other = self._before.estimate(image, lens, stamp)
+        other = self._before.estimate(image, lens, stamp, *place)
         if self._complaint(*_health(other)):
             return found  # the picture is to blame, not the weights
         self._go_back(reason)

@@ -178,7 +178,7 @@ def _follows(before: Frame, frame: Frame) -> bool:
 def _timed(estimator, frame: Frame) -> tuple[Estimate, float]:
     start = time.perf_counter()
     try:
-        estimate = estimator.estimate(frame.image, frame.lens, frame.stamp)
+        estimate = estimator.estimate(frame.image, frame.lens, frame.stamp, frame.pose, frame.intrinsics)
     except ValueError as error:
         raise ScoreError(f'{frame.name}: {error}') from None
     return estimate, time.perf_counter() - start

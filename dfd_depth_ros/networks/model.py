@@ -42,7 +42,8 @@ class Distribution:
 class Prediction:
     """(B, 1, H, W) each: coc signed pixels; sigma of it in pixels; far: probability of lying behind focus; seen: coc
     before the base blur of the residual is taken out. lens: (B, 5) state of the lens with its residual. defocus: what
-    DefocusNet alone read."""
+    DefocusNet alone read. probability: of signed CoC in cells, (B, BINS, H/4, W/4), None where there is no such thing.
+    """
 
     coc: torch.Tensor
     sigma: torch.Tensor
@@ -50,6 +51,7 @@ class Prediction:
     seen: torch.Tensor
     lens: torch.Tensor
     defocus: Defocus
+    probability: torch.Tensor | None = None
 
     def inverse_depth(self) -> torch.Tensor:
         """(B, 1, H, W) 1/m, below zero where the CoC is above that of infinity."""
@@ -98,7 +100,13 @@ class DfdModel(nn.Module):
         sigma = (square - coc**2).clamp(min=1e-4).sqrt() * self.sigma_scale
         alone = self.residual.without_base_blur(coc)
         sigma = sigma * (coc.abs() + sigma) / (alone.abs() + sigma)
-        return Prediction(alone, sigma, far, coc, found.lens, found.defocus)
+        return Prediction(alone, sigma, far, coc, found.lens, found.defocus, probability)
+
+    def sides(self, prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What is near and what is far if it is: probability, signed CoC and sigma in pixels, (B, 2, H/4, W/4) each,
+        the near side of focus first."""
+        share, coc, sigma = posterior.sides(prediction.probability)
+        return share, self.residual.without_base_blur(coc), sigma * self.sigma_scale
 
     def for_inference(self) -> 'DfdModel':
         """Fold normalisation into convolutions, in place; the model no longer trains."""

@@ -47,7 +47,11 @@ DEPTH_PARAMETERS = {
     'image_transport': Spec('raw', 'Kind of image that is subscribed.', choices=('raw', 'compressed')),
     'max_pixels': Spec(16_000_000, 'Larger images are refused.', 'pixel', low=1, high=1_000_000_000),
     'queue_size': Spec(2, 'Images that may wait; the oldest is dropped when one too many does.', low=1, high=1000),
-    'temporal.filter': Spec('none', 'Filter that steadies depth over video: none or ema.'),
+    'temporal.filter': Spec(
+        'kalman',
+        'Filter that steadies depth over video.',
+        choices=('none', 'ema', 'geometry', 'kalman'),
+    ),
     'lens.source': Spec('parameters', 'Where the lens state comes from.', choices=('parameters', 'joint_state')),
     'lens.file': Spec('', 'Lens file; values below override it. Empty: no file.'),
     'lens.focal_length_m': Spec(0.0, 'Focal length; 0: from the lens file.', 'm', high=10.0, live=True),
