@@ -5,6 +5,9 @@ import pytest
 import torch
 
 from dfd_depth_ros.estimation import transfer
+from dfd_depth_ros.estimation.estimator import DepthEstimator
+from dfd_depth_ros.networks.model import DfdModel
+from dfd_depth_ros.optics.lens import Lens
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -92,3 +95,14 @@ def test_there_and_back_on_cuda():
     batch = transfer.to_batch(IMAGE, 'cuda')
     (array,) = transfer.to_arrays((batch[0, 0],))
     np.testing.assert_array_equal(array, IMAGE[..., 0].astype(np.float32) / 255)
+
+
+def test_an_estimator_in_half_precision_goes_to_another_device():
+    """Its stored weights become float32 first, so that the test of half precision can run there."""
+    lens = Lens.focused_at(2.0, focal_length_m=0.05, f_number=1.8, pixel_pitch_m=5e-5)
+    image = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    here = DepthEstimator(DfdModel(), 'cpu', half=True)
+    before = here.estimate(image, lens)
+    there = here.on('cpu')
+    assert there.precision in ('bfloat16', 'float32')
+    np.testing.assert_allclose(there.estimate(image, lens).depth, before.depth, rtol=0.1)

@@ -61,6 +61,14 @@ def test_a_replay_gives_what_the_networks_give():
     assert warnings == [] and list(predict._graphs) == [(1, 3, 6, 8, 'both')]
 
 
+def test_what_one_call_returned_stays_in_the_next():
+    predict, _, _ = graphed()
+    first = predict(picture(0), LENS)
+    before = first.coc.clone(), first.far.clone(), first.lens.clone()
+    predict(picture(1), 2 * LENS)
+    assert all(torch.equal(now, then) for now, then in zip((first.coc, first.far, first.lens), before, strict=True))
+
+
 def test_each_size_and_side_has_a_graph_of_its_own():
     predict, networks, _ = graphed()
     for size in ((6, 8), (4, 4)):

@@ -10,7 +10,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 
 from dfd_depth_ros.cli import nodes  # noqa: E402
 from dfd_depth_ros.ros import messages  # noqa: E402
-from dfd_depth_ros.ros.echo_node import EchoNode  # noqa: E402
+from dfd_depth_ros.ros.echo_node import EchoNode, RCLError  # noqa: E402
 
 
 def test_each_image_is_answered_at_its_size(ros):
@@ -25,8 +25,18 @@ def test_each_image_is_answered_at_its_size(ros):
             assert depth.shape == size and np.isnan(depth).all()
 
 
+class BrokenPublisher:
+    """Fails as a publisher does whose context has ended."""
+
+    def publish(self, message):
+        raise RCLError('the context is invalid')
+
+
 def test_an_interrupt_in_the_middle_of_an_answer_ends_it_quietly(ros):
     node, message = EchoNode(), messages.to_image(np.zeros((2, 2, 3), np.uint8), messages.to_header(1, 'camera'))
+    node._output = BrokenPublisher()
+    with pytest.raises(RCLError, match='the context is invalid'):
+        node._answer(message)
     ros.shutdown()
     node._answer(message)
     assert not node.context.ok()

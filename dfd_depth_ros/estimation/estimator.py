@@ -91,7 +91,8 @@ class DepthEstimator:
 
     def on(self, device: str) -> 'DepthEstimator':
         """The same networks on another device, without a past; this one must not be used any more."""
-        return make_estimator(self.model, self.digest, to_device(device), self.temporal_filter)
+        model = self.model.float()  # half precision is for the new device to decide on
+        return make_estimator(model, self.digest, to_device(device), self.temporal_filter, self.graphs)
 
     def _reading(self, prediction, lens) -> Reading:
         """A prediction in dioptres, as filters want it."""

@@ -1,13 +1,14 @@
 """CUDA graphs: the networks at one size of picture as a single launch, where that gives what they give without.
 
 A frame of 640 x 480 needs some hundred small kernels, and starting each costs about as long as running it. A graph
-records them once and starts them together. Its inputs and outputs live at fixed addresses: the outputs of one call hold
-until the next one.
+records them once and starts them together. Its inputs and outputs live at fixed addresses, so its maps are
+copied.
 
 Source: the CUDA graphs section of PyTorch's notes on CUDA semantics.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -31,7 +32,7 @@ class Graphed:
         self._graphs: dict = {}
 
     def __call__(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both') -> Prediction:
-        """As `DfdModel`; what it returns is overwritten by the next call."""
+        """As `DfdModel`; of what it returns, `defocus` is overwritten by the next call."""
         key = (*image.shape, side)
         if key not in self._graphs and len(self._graphs) < MOST_GRAPHS:
             self._graphs[key] = self._recorded(image, lens, side)
@@ -59,7 +60,8 @@ class Graphed:
             inputs[0].copy_(image)
             inputs[1].copy_(lens)
             replay()
-            return found
+            maps = {name: value.clone() for name, value in vars(found).items() if isinstance(value, torch.Tensor)}
+            return replace(found, **maps)
 
         return run
 
