@@ -74,7 +74,7 @@ a { color: var(--blue); }
 .step output { min-width: 5em; text-align: right; font-variant-numeric: tabular-nums; }
 .read { min-height: 1.5em; margin: 10px 0 0; color: var(--ink-2); font-variant-numeric: tabular-nums; font-size: 13px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 16px; }
-.wide td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.wide th + th, .wide td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .wide td:nth-child(2) { font-weight: inherit; }
 .wide td + td { padding-left: 8px; }
 [hidden] { display: none !important; }
@@ -91,12 +91,12 @@ PAGE = (
 <p class="lead">$summary. Depth is compared in metres, never rescaled to the ground truth.</p>
 <div class="tiles">$tiles</div>
 $notes
-<h2>Errors</h2>
-<div class="card"><table>$table</table></div>
-$comparison
-$plots
 <h2>Frames</h2>
 $frames
+$comparison
+$plots
+<h2>All numbers</h2>
+<div class="card"><table>$table</table></div>
 <h2>How this was made</h2>
 <pre>$command</pre>
 <div class="cards">$cards</div>

@@ -2,8 +2,8 @@
 
 A bag is read twice and never held in memory: once for stamps, lens states and calibration, once for the pictures.
 Ground truth must carry the stamp of its image. The lens state is taken at that stamp, or between its neighbours,
-linear in dioptres. A bag with registered depth and no lens topic is an RGB-D camera: its frames have no defocused image,
-but an all-in-focus one and depth, so that defocus can be rendered with a given lens.
+linear in dioptres. A bag with registered depth and no lens topic is an RGB-D camera: its frames have an all-in-focus
+picture and depth instead of a defocused one, so that defocus can be rendered with a given lens.
 """
 
 import struct
@@ -197,8 +197,8 @@ def read_bag(path, lens: Lens | None = None, topics: Mapping[str, str] | None = 
 
 
 def _scan(recording: Recording):
-    """One pass: topic -> type, topic -> Times, topic -> {stamp: bytes} of the small messages, and the topics whose first
-    image is one of depth."""
+    """One pass: topic -> type, topic -> Times, topic -> {stamp: bytes} of the small messages, and the topics that begin
+    with an image of depth."""
     known = {msgtype for names in ROLES.values() for msgtype in names.values()}
     types, times, states, depths = {}, defaultdict(list), defaultdict(dict), set()
     for message in recording.messages():
@@ -222,8 +222,8 @@ def _is_depth(data: bytes) -> bool:
 
 
 def _find_topics(types: Mapping[str, str], given: Mapping[str, str], path, depths: Collection[str] = ()) -> dict:
-    """Role -> topic. depths: topics with images of depth, which are never the camera's. The image's namespace is searched first, then any topic that ends alike (our own
-    depth/camera_info is never the camera's)."""
+    """Role -> topic. depths: topics with images of depth, which are never the camera's. The image's namespace is
+    searched first, then any topic that ends alike (our own depth/camera_info is never the camera's)."""
     found = {}
     for role, names in ROLES.items():
         if role in given:
