@@ -35,6 +35,7 @@ def main(argv=None) -> int:
     options = _parser().parse_args(argv)
     options.command = shlex.join(['evaluate', *(sys.argv[1:] if argv is None else argv)])
     try:
+        _check(options)
         if len(options.input) > 1:
             return _many(options)
         evaluation = _evaluate(options, options.input[0])
@@ -46,10 +47,26 @@ def main(argv=None) -> int:
     return 3 if evaluation.numbers.get('truncated') else 0
 
 
-def _evaluate(options, path: str) -> Evaluation:
-    """One input, and what is compared with it."""
+def _check(options):
+    """Say what cannot work before any time is spent. Raises ValueError."""
     if options.live and find_spec('rclpy') is None:
         raise ValueError('--live needs ROS 2, which is missing: source a ROS installation')
+    if options.live and options.jobs > 1:
+        raise ValueError('--live times one node at a time; leave --jobs at 1')
+    if options.against and len(options.input) > 1:
+        raise ValueError('--against compares with one input; give one input')
+    for name, folder in (('report', options.report), ('json', options.json and options.json.parent)):
+        if folder:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise ValueError(f'--{name}: {folder} cannot be written: {error.strerror}') from None
+
+
+def _evaluate(options, path: str) -> Evaluation:
+    """One input, and what is compared with it."""
     evaluation = _score(options, path, options.weights, options.filter)
     if options.against or options.against_weights or options.against_filter:
         other = (options.against or path, options.against_weights or options.weights)
@@ -59,6 +76,10 @@ def _evaluate(options, path: str) -> Evaluation:
         a = {'input': path, 'weights': options.weights, 'filter': options.filter}
         b = {'input': other[0], 'weights': other[1], 'filter': filter_name}
         evaluation.numbers['compared'] |= {'a': a, 'b': b}
+        if other[0] != path:
+            evaluation.numbers['compared']['notes'].append(
+                'A and B are different inputs; frames were matched by name and stamp'
+            )
         cut = [sentence for sentence in against.get('truncated', ()) if sentence not in evaluation.numbers['truncated']]
         if cut:
             evaluation.numbers['truncated'] = [*evaluation.numbers.get('truncated', ()), *cut]
@@ -92,8 +113,6 @@ def _many(options) -> int:
     """Evaluate every input, each in a folder of the report of its own; an input that fails does not stop the rest."""
     names = folder_names(options.input)
     work = partial(_one_of_many, options)
-    if options.report:
-        options.report.mkdir(parents=True, exist_ok=True)
     if options.jobs == 1:
         runs = [work(*item) for item in zip(options.input, names, strict=True)]
     else:

@@ -7,6 +7,7 @@ neighbouring frames. Pictures without a stamp are blocks of their own.
 Source: Kuensch, "The jackknife and the bootstrap for general stationary observations", Annals of Statistics 1989.
 """
 
+from collections import Counter
 from itertools import groupby
 
 import numpy as np
@@ -29,8 +30,8 @@ class ComparisonError(ValueError):
 def compare(a: list[dict], b: list[dict], seed: int = 0) -> dict:
     """What two evaluations of the same frames differ in. a, b: their `per_frame` rows.
 
-    Frames are matched by name, or by stamp where no name is shared (two bags). Returns `comparison` (metric -> `a`, `b`
-    means, `difference` = B minus A, its 95 % interval `low` and `high`, `frames`) and `compared` (`paired`,
+    Frames are matched by name and stamp, or by stamp alone where no name is shared (two bags). Returns `comparison`
+    (metric -> `a`, `b` means, `difference` = B minus A, its 95 % interval `low` and `high`, `frames`) and `compared` (`paired`,
     `unpaired_a`, `unpaired_b`, `blocks`, `notes`). `low` and `high` are NaN where there is one block only. The same
     input gives the same numbers. Raises ComparisonError where no frame has a partner.
     """
@@ -48,19 +49,20 @@ def compare(a: list[dict], b: list[dict], seed: int = 0) -> dict:
 
 
 def _paired(a, b) -> list[tuple[dict, dict]]:
-    """Rows of both in the order of A. A name or stamp that comes twice in either has no certain partner."""
-    for key in ('name', 'stamp'):
-        found = [_unique(rows, key) for rows in (a, b)]
-        pairs = [(row, found[1][value]) for value, row in found[0].items() if value in found[1]]
+    """Rows of both in the order of A: by name and stamp, else by stamp. A key that comes twice in either has no certain
+    partner."""
+    for names in (('name', 'stamp'), ('stamp',)):
+        found = [_unique(rows, names) for rows in (a, b)]
+        pairs = [(row, found[1][key]) for key, row in found[0].items() if key in found[1]]
         if pairs:
             return pairs
     raise ComparisonError('no frame of the one evaluation is in the other; only the same frames can be compared')
 
 
-def _unique(rows, key) -> dict:
-    values = [row[key] for row in rows]
-    once = {value for value in values if value is not None and values.count(value) == 1} if rows else set()
-    return {row[key]: row for row in rows if row[key] in once}
+def _unique(rows, names) -> dict:
+    keys = [tuple(row[name] for name in names) for row in rows]
+    times = Counter(keys)
+    return {key: row for key, row in zip(keys, rows, strict=True) if times[key] == 1 and key != (None,)}
 
 
 def _blocks(rows: list[dict]) -> list[np.ndarray]:

@@ -45,13 +45,22 @@ def replay(bag, lens: Lens, parameters: dict, rate: float = 1.0) -> dict:
         node = {'lens.source': 'joint_state', 'lens.file': str(lens_file), 'use_sim_time': True, **parameters}
         graph.start('depth_node', node)
         with closing(Player(bag, read_bag(bag, lens), 'raw')) as player:
-            player.wait_for_listeners(1)
+            _wait_for_node(player, graph)
             for _ in player.play(rate, clock=True):
                 graph.rest(0)
             graph.settle(DEPTH)
             sent = dict(player.sent)
         graph.stop('depth_node')
     return timing(sent, receipts.pairs, rate)
+
+
+def _wait_for_node(player: Player, graph: Graph):
+    """Return when the node listens. A node that has ended is told with its log."""
+    try:
+        player.wait_for_listeners(1)
+    except RuntimeError:
+        graph.rest(0)
+        raise
 
 
 def timing(sent: dict[int, int], pairs: list[tuple[int, int]], rate: float) -> dict:
