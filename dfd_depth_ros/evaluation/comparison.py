@@ -31,9 +31,9 @@ def compare(a: list[dict], b: list[dict], seed: int = 0) -> dict:
     """What two evaluations of the same frames differ in. a, b: their `per_frame` rows.
 
     Frames are matched by name and stamp, or by stamp alone where no name is shared (two bags). Returns `comparison`
-    (metric -> `a`, `b` means, `difference` = B minus A, its 95 % interval `low` and `high`, `frames`) and `compared` (`paired`,
-    `unpaired_a`, `unpaired_b`, `blocks`, `notes`). `low` and `high` are NaN where there is one block only. The same
-    input gives the same numbers. Raises ComparisonError where no frame has a partner.
+    (metric -> `a`, `b` means, `difference` = B minus A, its 95 % interval `low` and `high`, `frames`) and `compared`
+    (`paired`, `unpaired_a`, `unpaired_b`, `blocks`, `notes`). `low` and `high` are NaN where there is one block only.
+    The same input gives the same numbers. Raises ComparisonError where no frame has a partner.
     """
     pairs = _paired(a, b)
     blocks = _blocks([row for row, _ in pairs])
