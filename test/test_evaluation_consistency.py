@@ -82,7 +82,7 @@ class Reader:
     def reset(self):
         """Nothing is kept."""
 
-    def estimate(self, image, lens, stamp=None):
+    def estimate(self, image, lens, stamp=None, pose=None, intrinsics=None):
         return reading(Frame('', lens=lens), scene()[1])
 
 
