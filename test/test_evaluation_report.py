@@ -1,6 +1,8 @@
 """The report: complete, self-contained, and the same for the same input."""
 
+import json
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from test_evaluation_scoring import Fake, frame, video
 
 from dfd_depth_ros.evaluation import pictures
+from dfd_depth_ros.evaluation.comparison import compare
 from dfd_depth_ros.evaluation.gallery import Picture
 from dfd_depth_ros.evaluation.report import render, write_report
 from dfd_depth_ros.evaluation.scoring import evaluate
@@ -29,21 +32,28 @@ def page(evaluation):
 
 
 def test_every_section_is_there(page):
-    for heading in ('Errors', 'Where the errors are', 'Frames', 'How this was made'):
+    for heading in ('All numbers', 'Where the errors are', 'Frames', 'How this was made'):
         assert f'<h2>{heading}</h2>' in page
-    for title in ('Error by depth', 'Error by blur', 'Side of focus', 'Calibration of sigma', 'Error by frame'):
+    for title in (
+        'Error by depth',
+        'Error by blur',
+        'Side of focus',
+        'Calibration of sigma',
+        'Error by frame',
+        'Estimation time',
+    ):
         assert f'<h3>{title}</h3><svg' in page
     for title in ('Worst frame', 'Median frame', 'Best frame'):
         assert f'<h3>{title} ' in page
     for caption in ('Input', 'CoC', 'Depth', 'Ground truth', 'Error', 'Sigma'):
-        assert page.count(f'<figcaption>{caption}</figcaption>') == 3
-    assert '50 mm f/2 focused at 2 m' in page and 'f' * 64 in page and 'prefers-color-scheme: dark' in page
+        assert page.count(f'<figcaption>{caption}</figcaption>') == 4  # three frames and the viewer
+    assert '50 mm f/2 focused at 2 m' in page and 'f' * 64 in page and 'color-scheme: light dark' in page
 
 
 def test_nothing_is_loaded_from_outside(page):
     sources = re.findall(r'(?:src|href)\s*=\s*"([^"]*)"', page)
     assert sources and all(source.startswith(('data:image/png;base64,', '#')) for source in sources)
-    assert not re.search(r'@import|<script|<link|url\((?!#)', page)
+    assert not re.search(r'@import|<script[^>]*src|<link|url\((?!#)|fetch\(|https?://(?!www\.w3\.org)', page)
 
 
 def test_text_is_escaped(page):
@@ -61,6 +71,39 @@ def test_the_same_evaluation_makes_the_same_page(evaluation, page):
     assert render(evaluation, COMMAND) == page
 
 
+def steps(page):
+    return json.loads(re.search(r'id="frames-data">(.*?)</script>', page, re.DOTALL).group(1))
+
+
+def test_one_can_step_through_frames_with_values(evaluation, page):
+    frames = steps(page)
+    assert len(frames) == evaluation.numbers['frames'] == 7
+    assert frames[-1]['title'].startswith('<b>odd & name</b> (AbsRel 1.0')
+    assert list(frames[0]['panels']) == ['Input', 'CoC', 'Depth', 'Ground truth', 'Error', 'Sigma']
+    assert all(uri.startswith('data:image/webp;base64,') for uri in frames[0]['panels'].values())
+    rows = frames[0]['values']['Depth']
+    assert (len(rows), len(rows[0])) == (24, 32) and rows[0][0] == 4.4 and frames[0]['values']['Error'][3][5] == 10
+    assert 'type="range" min="0" max="6"' in page and 'aria-label="Frame; arrow keys step"' in page
+
+
+def test_without_javascript_nothing_empty_is_shown(page):
+    for tag in re.findall(r'<(?:section|button)[^>]*>', page):
+        assert tag.endswith('hidden>')
+
+
+def test_a_single_frame_has_nothing_to_step_through():
+    page = render(evaluate([frame()], Fake()), COMMAND)
+    assert 'frames-data"' not in page and 'Only frame' in page
+
+
+def test_comparison_is_a_section(evaluation):
+    numbers = evaluation.numbers | compare(evaluation.numbers['per_frame'], evaluation.numbers['per_frame'])
+    numbers['compared'] |= {side: {'input': f'<{side}>', 'weights': 'w', 'filter': 'none'} for side in 'ab'}
+    page = render(replace(evaluation, numbers=numbers), COMMAND)
+    assert '<h2>Comparison</h2>' in page and '<dd>&lt;a&gt;, w, none</dd>' in page
+    assert '<th scope="row">abs_rel</th>' in page and '<td>+0.0000</td>' in page
+
+
 def test_notes_are_shown(evaluation):
     evaluation.numbers['truncated'] = ['bag.mcap is cut']
     assert '<p class="note">bag.mcap is cut</p>' in render(evaluation, COMMAND)
@@ -70,6 +113,7 @@ def test_without_truth_there_are_pictures_and_no_error_plots(tmp_path):
     path = write_report(tmp_path / 'new' / 'out', evaluate([frame(depth=None)], Fake()), COMMAND)
     page = path.read_text()
     assert path.name == 'index.html' and 'Only frame' in page and 'Error by depth' not in page
+    assert 'Estimation time</h3><svg' in page
     assert '<figcaption>Ground truth</figcaption>' not in page and 'nan' not in page.lower()
 
 

@@ -11,7 +11,9 @@ pytest.importorskip('rclpy')
 
 from functools import partial
 
+import rclpy
 from rclpy.serialization import deserialize_message
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from dfd_depth_ros.optics.lens import Lens
@@ -138,6 +140,25 @@ def test_a_bag_is_played_as_if_it_happened_now(old_bag, tmp_path):
     for before, after in zip(old, new, strict=True):
         np.testing.assert_array_equal(before.image, after.image)
         assert before.lens == after.lens and before.intrinsics == after.intrinsics
+
+
+def test_a_bag_is_played_slower_with_a_clock_of_its_own(ros, old_bag):
+    ticks, node = [], ros.create_node('clock_reader')
+    node.create_subscription(Clock, '/clock', lambda message: ticks.append(message.clock), reliable(1000))
+    source = Player(old_bag, read_bag(old_bag, LENS), 'raw')
+    start = time.monotonic()
+    played = list(source.play(rate=0.2, clock=True))
+    assert time.monotonic() - start >= played[-1] / 0.2
+    assert sorted(source.sent) == list(source.sent) and len(source.sent) == 4
+    source.close()
+
+    def arrived():
+        rclpy.spin_once(node, timeout_sec=0.01)
+        return len(ticks) > 5
+
+    wait(arrived)
+    seconds = [tick.sec + tick.nanosec / 1e9 for tick in ticks]
+    assert seconds == sorted(seconds) and seconds[-1] - seconds[0] < played[-1] + 0.1
 
 
 def test_player_says_when_nobody_listens(old_bag, monkeypatch):

@@ -10,7 +10,7 @@ from dfd_depth_ros.estimation.estimate import Estimate
 from dfd_depth_ros.scenes.frame import Frame
 
 WIDTH = 480  # columns of a kept picture, enough for a page
-SAMPLE = 24  # pictures held for the choice of the median
+SAMPLE = 48  # pictures held to step through, and for the choice of the median
 EXTREMES = {'worst': operator.gt, 'best': operator.lt}
 RANKED = {1: ('Only frame',), 2: ('Worst frame', 'Best frame'), 3: ('Worst frame', 'Median frame', 'Best frame')}
 UNRANKED = {1: ('Only frame',), 2: ('Early frame', 'Late frame'), 3: ('Early frame', 'Middle frame', 'Late frame')}
@@ -56,6 +56,10 @@ class Gallery:
     def _is_record(self, place: str, abs_rel: float, is_beyond) -> bool:
         held = self._extremes.get(place)
         return np.isfinite(abs_rel) and (held is None or is_beyond(abs_rel, held.abs_rel))
+
+    def sample(self) -> list[Picture]:
+        """An even sample of all frames, in their order."""
+        return list(self._sample)
 
     def choice(self) -> dict[str, Picture]:
         """Title -> picture, at most three of them."""

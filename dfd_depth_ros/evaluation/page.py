@@ -1,6 +1,7 @@
-"""The frame of a report: HTML and CSS, filled by `report.render`. It loads nothing from anywhere."""
+"""The frames of the pages: HTML, CSS and a little JavaScript, filled by `report` and `summary`. They load nothing from
+anywhere; without JavaScript all but the stepping through frames is there."""
 
-PAGE = """<!doctype html>
+_HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -9,15 +10,13 @@ PAGE = """<!doctype html>
 <style>
 :root {
   color-scheme: light dark;
-  --page: #f6f7f9; --card: #ffffff; --ink: #14181f; --ink-2: #4a5361; --line: #dfe3e8;
-  --blue: #2563c9; --orange: #c2570c; --note: #fff4d6; --note-ink: #6b4700;
+  --page: light-dark(#f7f8fa, #0f1217); --card: light-dark(#ffffff, #171b22); --ink: light-dark(#14181f, #e9edf3);
+  --ink-2: light-dark(#4f5866, #a5afbe); --line: light-dark(#e2e6eb, #2a313b);
+  --blue: light-dark(#2563c9, #6ea8ff); --orange: light-dark(#c2570c, #ffa057);
+  --note: light-dark(#fff4d6, #3a2f10); --note-ink: light-dark(#6b4700, #ffdc8a);
 }
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #0f1217; --card: #181c23; --ink: #eceff4; --ink-2: #a9b2c0; --line: #2c333e;
-    --blue: #6ea8ff; --orange: #ffa057; --note: #3a2f10; --note-ink: #ffdc8a;
-  }
-}
+:root[data-theme=light] { color-scheme: light; }
+:root[data-theme=dark] { color-scheme: dark; }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 1280px; margin: 0 auto; padding: 32px 24px 48px; }
@@ -61,23 +60,113 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: 10p
   dl { grid-template-columns: 1fr; }
   dt { margin-top: 6px; }
 }
-</style>
+.top { display: flex; justify-content: space-between; align-items: start; gap: 16px; }
+button { font: inherit; font-size: 13px; color: var(--ink); background: var(--card); border: 1px solid var(--line);
+  border-radius: 8px; padding: 5px 12px; cursor: pointer; }
+:focus-visible { outline: 2px solid var(--blue); outline-offset: 2px; }
+a { color: var(--blue); }
+.viewer { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px;
+  margin: 0 0 28px; }
+.viewer .panels { margin: 12px 0 0; }
+.viewer img { cursor: crosshair; }
+.step { display: flex; gap: 10px; align-items: center; }
+.step input { flex: 1; accent-color: var(--blue); }
+.step output { min-width: 5em; text-align: right; font-variant-numeric: tabular-nums; }
+.read { min-height: 1.5em; margin: 10px 0 0; color: var(--ink-2); font-variant-numeric: tabular-nums; font-size: 13px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 16px; }
+.wide th + th, .wide td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.wide td:nth-child(2) { font-weight: inherit; }
+.wide td + td { padding-left: 8px; }
+[hidden] { display: none !important; }
+"""
+
+PAGE = (
+    _HEAD
+    + """</style>
 </head>
 <body>
 <main>
-<h1>Depth from defocus: evaluation</h1>
+<div class="top"><h1>Depth from defocus: evaluation</h1>
+<button type="button" id="theme" hidden>Light or dark</button></div>
 <p class="lead">$summary. Depth is compared in metres, never rescaled to the ground truth.</p>
 <div class="tiles">$tiles</div>
 $notes
-<h2>Errors</h2>
-<div class="card"><table>$table</table></div>
-$plots
 <h2>Frames</h2>
 $frames
+$comparison
+$plots
+<h2>All numbers</h2>
+<div class="card"><table>$table</table></div>
 <h2>How this was made</h2>
 <pre>$command</pre>
-<div class="card"><dl>$facts</dl></div>
+<div class="cards">$cards</div>
+</main>
+<script>$script</script>
+</body>
+</html>
+"""
+)
+
+SUMMARY = (
+    _HEAD
+    + """</style>
+</head>
+<body>
+<main>
+<h1>Depth from defocus: evaluations</h1>
+<p class="lead">$summary. Depth is compared in metres, never rescaled to the ground truth.</p>
+<div class="card"><table class="wide"><tr>$head</tr>$rows</table></div>
+<h2>How this was made</h2>
+<pre>$command</pre>
 </main>
 </body>
 </html>
+"""
+)
+
+# Light or dark on request; and, where there are frames to step through, slider, arrow keys and values under the cursor.
+SCRIPT = """
+const root = document.documentElement, theme = document.getElementById('theme');
+theme.hidden = false;
+theme.onclick = () => {
+  const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+  root.dataset.theme = dark ? 'light' : 'dark';
+};
+const data = document.getElementById('frames-data');
+if (data) {
+  const frames = JSON.parse(data.textContent), viewer = document.getElementById('viewer');
+  const slider = viewer.querySelector('input'), place = viewer.querySelector('output');
+  const name = viewer.querySelector('h3'), read = viewer.querySelector('.read');
+  const figures = [...viewer.querySelectorAll('figure')];
+  const show = () => {
+    const frame = frames[slider.value];
+    name.textContent = frame.title;
+    place.value = `${+slider.value + 1} of ${frames.length}`;
+    for (const figure of figures) {
+      const caption = figure.dataset.caption;
+      figure.hidden = !(caption in frame.panels);
+      if (!figure.hidden) figure.querySelector('img').src = frame.panels[caption];
+    }
+  };
+  slider.oninput = show;
+  document.onkeydown = event => {
+    const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+    if (!step || event.target === slider || event.altKey || event.ctrlKey || event.metaKey) return;
+    slider.value = +slider.value + step;
+    show();
+  };
+  viewer.onpointermove = event => {
+    if (event.target.tagName !== 'IMG') return;
+    const box = event.target.getBoundingClientRect(), values = frames[slider.value].values;
+    const at = (start, length, count) => Math.max(0, Math.min(count - 1, Math.floor(start / length * count)));
+    read.textContent = Object.entries(values).map(([caption, rows]) => {
+      const row = rows[at(event.clientY - box.top, box.height, rows.length)];
+      const value = row[at(event.clientX - box.left, box.width, row.length)];
+      const unit = {CoC: 'px', Error: '%'}[caption] || 'm';
+      return `${caption} ${value === null ? 'unknown' : value + ' ' + unit}`;
+    }).join('   ·   ');
+  };
+  viewer.hidden = false;
+  show();
+}
 """

@@ -13,6 +13,8 @@ from dfd_depth_ros.evaluation.gallery import Picture
 
 UNKNOWN = (128, 128, 128)
 STOPS = 12
+SMALL = 360  # columns of the pictures that one steps through
+GRID = 32  # columns of the values that the cursor reads out
 
 
 class Scale(NamedTuple):
@@ -23,11 +25,10 @@ class Scale(NamedTuple):
     colours: str
     norm: Normalize
 
-    def paint(self, values: np.ndarray) -> str:
-        """Values (H, W) as a PNG data URI; grey where they are not known."""
+    def paint(self, values: np.ndarray) -> np.ndarray:
+        """Values (H, W) as (H, W, 3) uint8 RGB; grey where they are not known."""
         rgb = mpl.colormaps[self.colours](np.ma.masked_invalid(self.norm(values)))[..., :3]
-        pixels = np.where(np.isfinite(values)[..., None], (rgb * 255).round(), UNKNOWN).astype(np.uint8)
-        return data_uri(pixels)
+        return np.where(np.isfinite(values)[..., None], (rgb * 255).round(), UNKNOWN).astype(np.uint8)
 
     def gradient(self) -> str:
         """The colour bar as CSS."""
@@ -43,6 +44,15 @@ def data_uri(pixels: np.ndarray) -> str:
     """(H, W, 3) uint8 RGB as a PNG data URI."""
     encoded = cv2.imencode('.png', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
     return f'data:image/png;base64,{base64.b64encode(encoded).decode()}'
+
+
+def small_uri(pixels: np.ndarray) -> str:
+    """(H, W, 3) uint8 RGB as a WebP data URI of at most SMALL columns: a look at it, not a record."""
+    shrink = max(1.0, pixels.shape[1] / SMALL)
+    size = tuple(max(1, round(side / shrink)) for side in pixels.shape[1::-1])
+    small = cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode('.webp', small, [cv2.IMWRITE_WEBP_QUALITY, 82])[1]
+    return f'data:image/webp;base64,{base64.b64encode(encoded).decode()}'
 
 
 def relative_error(picture: Picture) -> np.ndarray | None:
@@ -64,19 +74,33 @@ def scales(pictures: Iterable[Picture]) -> dict[str, Scale]:
     }
 
 
-def panels(picture: Picture, by_name: dict[str, Scale]) -> list[tuple[str, str]]:
-    """(caption, data URI) of everything known about a frame."""
-    found = [
-        ('Input', data_uri(picture.image)),
-        ('CoC', by_name['coc'].paint(picture.coc)),
-        ('Depth', by_name['depth'].paint(_finite(picture.depth))),
-    ]
+def fields(picture: Picture) -> dict[str, tuple[str, np.ndarray]]:
+    """Caption -> (name of its scale, values (H, W)) of everything known about a frame but its picture."""
+    found = {'CoC': ('coc', picture.coc), 'Depth': ('depth', _finite(picture.depth))}
     if picture.truth is not None:
-        found += [
-            ('Ground truth', by_name['depth'].paint(_finite(picture.truth))),
-            ('Error', by_name['error'].paint(100 * relative_error(picture))),
-        ]
-    return [*found, ('Sigma', by_name['sigma'].paint(_finite(picture.sigma)))]
+        found['Ground truth'] = ('depth', _finite(picture.truth))
+        found['Error'] = ('error', 100 * relative_error(picture))
+    return found | {'Sigma': ('sigma', _finite(picture.sigma))}
+
+
+def panels(picture: Picture, by_name: dict[str, Scale], encode=data_uri) -> list[tuple[str, str]]:
+    """(caption, data URI) of everything known about a frame."""
+    painted = {caption: by_name[name].paint(values) for caption, (name, values) in fields(picture).items()}
+    return [(caption, encode(pixels)) for caption, pixels in {'Input': picture.image, **painted}.items()]
+
+
+def values_at(picture: Picture) -> dict[str, list]:
+    """Caption -> rows of values on a grid of at most GRID columns, None unknown: what a cursor reads out."""
+    height, width = picture.image.shape[:2]
+    columns = min(GRID, width)
+    rows = max(1, round(columns * height / width))
+    place = np.ix_(
+        ((np.arange(rows) + 0.5) * height / rows).astype(int), np.linspace(0, width - 1, columns).astype(int)
+    )
+    return {
+        caption: [[float(f'{value:.3g}') if np.isfinite(value) else None for value in row] for row in values[place]]
+        for caption, (_, values) in fields(picture).items()
+    }
 
 
 def _percentiles(arrays: list[np.ndarray], shares: tuple, default: tuple) -> tuple:

@@ -130,6 +130,23 @@ def error_by_frame(rows: list[dict]) -> str:
     return _svg(draw)
 
 
+def latency(seconds: list[float]) -> str:
+    """How often an estimate took how long; the first one, which warms up, is left out where there are more."""
+
+    def draw(axes):
+        times = np.array(seconds[1:] or seconds) * 1e3
+        axes.hist(times, bins=min(40, max(5, len(times) // 3)), color=BLUE, alpha=0.6, label='frames')
+        middle, late = np.percentile(times, (50, 99))
+        axes.axvline(middle, color=BLUE, label=f'p50 {middle:.0f} ms')
+        axes.axvline(late, color=ORANGE, linestyle='--', label=f'p99 {late:.0f} ms')
+        axes.set_xlabel('time of one estimate [ms]')
+        axes.set_ylabel('frames')
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(left=0)
+
+    return _svg(draw)
+
+
 def _band(axes, centres: np.ndarray, values: Quantiles, label: str) -> np.ndarray:
     """Median as a line, quartiles as a band, the share of pixels as bars behind; returns where there are enough."""
     enough = (values.counts > 0) & (values.counts >= FEWEST * values.counts.sum())

@@ -1,5 +1,6 @@
 """The report of an evaluation: one self-contained HTML page that reads well in light and in dark."""
 
+import json
 from html import escape
 from pathlib import Path
 from string import Template
@@ -7,7 +8,8 @@ from string import Template
 import numpy as np
 
 from dfd_depth_ros.evaluation import pictures, plots
-from dfd_depth_ros.evaluation.page import PAGE
+from dfd_depth_ros.evaluation.comparison import comparison_rows
+from dfd_depth_ros.evaluation.page import PAGE, SCRIPT
 from dfd_depth_ros.evaluation.scoring import Evaluation
 from dfd_depth_ros.evaluation.table import headline, table_rows
 from dfd_depth_ros.optics.lens import Lens
@@ -41,6 +43,11 @@ PLOTS = (
         lambda evaluation: plots.error_by_frame(evaluation.numbers['per_frame']),
     ),
 )
+LATENCY = (
+    'Estimation time',
+    'From picture to depth on the machine that made this page, without transport.',
+    lambda evaluation: plots.latency(evaluation.seconds),
+)
 
 
 def write_report(folder: Path, evaluation: Evaluation, command: str) -> Path:
@@ -59,34 +66,91 @@ def render(evaluation: Evaluation, command: str) -> str:
         tiles=''.join(_tile(*tile) for tile in headline(numbers)),
         notes=_notes([*numbers.get('truncated', ()), *numbers.get('notes', ())]),
         table=''.join(_row(*row) for row in table_rows(numbers)),
-        plots=_plots(evaluation) if numbers['frames_with_truth'] else '',
+        comparison=_comparison(numbers) if 'comparison' in numbers else '',
+        plots=_plots(evaluation),
         frames=_frames(evaluation),
-        facts=''.join(
-            f'<dt>{escape(name)}</dt><dd>{escape(text)}</dd>' for name, text in _facts(numbers, evaluation.lens)
-        ),
+        cards=_card('Lens', _lens_facts(evaluation.lens)) + _card('Model', _model_facts(numbers)),
         command=escape(command),
+        script=SCRIPT,
     )
 
 
-def _facts(numbers: dict, lens: Lens):
+def _lens_facts(lens: Lens):
+    """Of the first frame."""
     focus = 'infinity' if np.isinf(lens.focus_distance_m) else f'{lens.focus_distance_m:.3g} m'
+    yield 'First frame', f'{lens.focal_length_m * 1e3:.3g} mm f/{lens.f_number:.3g} focused at {focus}'
+    yield 'Pixel pitch', f'{lens.pixel_pitch_m * 1e6:.3g} um'
+    yield 'Side of focus', lens.side
+    yield 'Blur', f'{lens.gain:.3g} px for each dioptre away from focus'
     yield (
-        'Lens of the first frame',
-        (
-            f'{lens.focal_length_m * 1e3:.3g} mm f/{lens.f_number:.3g} focused at {focus}, '
-            f'pixel pitch {lens.pixel_pitch_m * 1e6:.3g} um, side {lens.side}'
-        ),
+        'Focus known to',
+        f'{lens.focus_dioptre_sigma:.2g} dioptres (1 sigma)' if lens.focus_dioptre_sigma else 'exact',
     )
-    yield 'Blur of that lens', f'{lens.gain:.3g} px for each dioptre away from focus'
-    yield 'Model', f'{numbers["model"]} on {numbers["device"]}, {numbers["precision"]}'
+
+
+def _model_facts(numbers: dict):
+    yield 'Networks', numbers['model']
+    yield 'Ran on', f'{numbers["device"]}, {numbers["precision"]}'
     yield 'SHA-256 of the weights', numbers['weights_digest']
 
 
+def _card(title: str, facts) -> str:
+    rows = ''.join(f'<dt>{escape(name)}</dt><dd>{escape(text)}</dd>' for name, text in facts)
+    return f'<div class="card"><h3>{title}</h3><dl>{rows}</dl></div>'
+
+
+def _comparison(numbers: dict) -> str:
+    compared = numbers['compared']
+    sides = ''.join(
+        f'<dt>{side.upper()}</dt><dd>{escape(", ".join(map(str, compared[side].values())))}</dd>' for side in 'ab'
+    )
+    head = ''.join(f'<th scope="col">{cell}</th>' for cell in ('', 'A', 'B', 'B - A', '95 % interval', ''))
+    rows = ''.join(
+        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+        for name, *cells in comparison_rows(numbers)
+    )
+    lead = (
+        f'{compared["paired"]} frames, paired. The intervals come from drawing whole blocks of neighbouring frames '
+        f'({compared["blocks"]} of them), because neighbours are alike.'
+    )
+    return (
+        f'<h2>Comparison</h2><p class="lead">{lead}</p>{_notes(compared["notes"])}'
+        f'<div class="card"><dl>{sides}</dl><table class="wide"><tr>{head}</tr>{rows}</table></div>'
+    )
+
+
 def _frames(evaluation: Evaluation) -> str:
-    choice = evaluation.gallery.choice()
-    scales = pictures.scales(choice.values())
+    choice, sample = evaluation.gallery.choice(), evaluation.gallery.sample()
+    scales = pictures.scales([*choice.values(), *sample])
     bars = ''.join(_bar(scale) for scale in scales.values())
-    return f'<div class="bars">{bars}</div>' + ''.join(_frame(*item, scales) for item in choice.items())
+    steps = _viewer(sample, scales) if len(sample) > 1 else ''
+    return f'<div class="bars">{bars}</div>{steps}' + ''.join(_frame(*item, scales) for item in choice.items())
+
+
+def _viewer(sample: list, scales: dict) -> str:
+    """What JavaScript makes a viewer of: empty figures, a slider, and the frames as JSON."""
+    frames = [
+        {
+            'title': picture.name + (f' (AbsRel {picture.abs_rel:.3f})' if np.isfinite(picture.abs_rel) else ''),
+            'panels': dict(pictures.panels(picture, scales, pictures.small_uri)),
+            'values': pictures.values_at(picture),
+        }
+        for picture in sample
+    ]
+    captions = list(dict.fromkeys(caption for frame in frames for caption in frame['panels']))
+    figures = ''.join(
+        f'<figure data-caption="{caption}"><img alt="{caption} of this frame"><figcaption>{caption}</figcaption>'
+        '</figure>'
+        for caption in captions
+    )
+    text = json.dumps(frames, separators=(',', ':')).replace('<', '\\u003c')
+    return (
+        f'<section class="viewer" id="viewer" aria-label="Step through frames" hidden><h3></h3><div class="step">'
+        f'<input type="range" min="0" max="{len(frames) - 1}" value="0" aria-label="Frame; arrow keys step">'
+        f'<output></output></div><div class="panels">{figures}</div>'
+        f'<p class="read">Point at a picture to read its values; arrow keys step through frames.</p></section>'
+        f'<script type="application/json" id="frames-data">{text}</script>'
+    )
 
 
 def _frame(title: str, picture: pictures.Picture, scales: dict) -> str:
@@ -115,11 +179,12 @@ def _row(label: str, value: str, note: str) -> str:
 
 
 def _plots(evaluation: Evaluation) -> str:
+    has_truth = evaluation.numbers['frames_with_truth'] > 0
     figures = ''.join(
         f'<figure class="plot"><h3>{title}</h3>{draw(evaluation)}<figcaption>{text}</figcaption></figure>'
-        for title, text, draw in PLOTS
+        for title, text, draw in ([*PLOTS, LATENCY] if has_truth else [LATENCY])
     )
-    return f'<h2>Where the errors are</h2><div class="plots">{figures}</div>'
+    return f'<h2>{"Where the errors are" if has_truth else "Speed"}</h2><div class="plots">{figures}</div>'
 
 
 def _notes(sentences: list[str]) -> str:

@@ -51,10 +51,15 @@ def write(evaluation: Evaluation, command: str, json_path=None, report_folder=No
     """Write what was asked for: the numbers as strict JSON (NaN becomes null), the report as index.html in a folder.
     Returns the path of the report."""
     if json_path:
-        path = Path(json_path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(strict(evaluation.numbers), indent=2, allow_nan=False) + '\n')
+        write_json(json_path, evaluation.numbers)
     return write_report(Path(report_folder), evaluation, command) if report_folder else None
+
+
+def write_json(path, numbers: dict) -> None:
+    """Write strict JSON into a file, whose folder is made where needed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(strict(numbers), indent=2, allow_nan=False) + '\n')
 
 
 def strict(value):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dfd_depth_ros.estimation.estimate import Estimate
+from dfd_depth_ros.evaluation.consistency import CONSISTENCY_METRICS, consistency
 from dfd_depth_ros.evaluation.gallery import Gallery
 from dfd_depth_ros.evaluation.metrics import (
     METRICS,
@@ -74,12 +75,14 @@ class Curves:
 
 @dataclass
 class Evaluation:
-    """numbers: what goes into the JSON. curves and gallery: what the report draws. lens: of the first frame."""
+    """numbers: what goes into the JSON. curves and gallery: what the report draws. lens: of the first frame. seconds:
+    that each estimate took."""
 
     numbers: dict
     curves: Curves
     gallery: Gallery
     lens: Lens
+    seconds: list[float]
 
 
 def score(frames: Iterable[Frame], estimator, lens: Lens | None = None, side: str | None = None) -> dict:
@@ -107,15 +110,19 @@ def evaluate(frames: Iterable[Frame], estimator, lens: Lens | None = None, side:
             true_coc = frame.lens.coc(1 / frame.depth)
             metrics = frame_metrics(estimate, frame.depth, true_coc, textured(frame.image))
             curves.add(estimate, frame.depth, true_coc)
+        pair = {}
         if follows:
-            pairs.append(pair_metrics(before, (frame, estimate.depth)))
+            pair = pair_metrics((before[0], before[1].depth), (frame, estimate.depth))
+        if before is not None and _is_neighbour(before[0], frame) and before[0].depth is frame.depth is None:
+            pair |= consistency(before, (frame, estimate))
+        pairs += [pair] if pair else []
         gallery.offer(frame, estimate, metrics.get('abs_rel', float('nan')))
-        rows.append({'name': frame.name, 'sequence': frame.sequence, 'stamp': frame.stamp, **metrics})
+        rows.append({'name': frame.name, 'sequence': frame.sequence, 'stamp': frame.stamp, **metrics, **pair})
         seconds.append(duration)
-        first_lens, before = first_lens or frame.lens, (frame, estimate.depth)
+        first_lens, before = first_lens or frame.lens, (frame, estimate)
     if not rows:
         raise ScoreError('there is no frame to evaluate')
-    return Evaluation(_numbers(rows, pairs, seconds, curves, estimator), curves, gallery, first_lens)
+    return Evaluation(_numbers(rows, pairs, seconds, curves, estimator), curves, gallery, first_lens, seconds)
 
 
 def latency_ms(seconds) -> dict:
@@ -134,7 +141,7 @@ def _numbers(rows, pairs, seconds, curves, estimator) -> dict:
         'frames': len(rows),
         'frames_with_truth': len(scored),
         **means,
-        **(mean_over_frames(pairs, PAIR_METRICS) if pairs else {}),
+        **_known_means(pairs),
         'sign_by_coc_px': _shares(curves.side),
         'sign_by_edge_distance_px': _shares(curves.side_at),
         'latency_ms': latency_ms(seconds[1:] or seconds),
@@ -144,6 +151,12 @@ def _numbers(rows, pairs, seconds, curves, estimator) -> dict:
         'precision': estimator.precision,
         'per_frame': rows,
     }
+
+
+def _known_means(pairs) -> dict:
+    """Means of the pair metrics that any pair has."""
+    names = tuple(name for name in (*PAIR_METRICS, *CONSISTENCY_METRICS) if any(name in pair for pair in pairs))
+    return mean_over_frames(pairs, names)
 
 
 def _shares(side) -> list[dict]:
@@ -173,6 +186,13 @@ def _follows(before: Frame, frame: Frame) -> bool:
     if before.sequence != frame.sequence or before.stamp is None or frame.stamp is None:
         return False
     return frame.stamp > before.stamp and frame.image.shape == before.image.shape
+
+
+def _is_neighbour(before: Frame, frame: Frame) -> bool:
+    """Whether two frames show one scene, one after the other: in a video, or in a focal stack without stamps."""
+    alone = before.stamp is None and frame.stamp is None and bool(frame.sequence)
+    same = before.sequence == frame.sequence and frame.image.shape == before.image.shape
+    return same and (alone or _follows(before, frame))
 
 
 def _timed(estimator, frame: Frame) -> tuple[Estimate, float]:

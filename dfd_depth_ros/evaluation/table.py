@@ -26,6 +26,9 @@ ROWS = (
     ('coc_median_px', 'CoC error, median', '{:.2f} px', 'over all pixels'),
     ('tae', 'TAE', '{:.4f}', 'temporal alignment error; read it beside AbsRel'),
     ('opw', 'OPW', '{:.4f} m', 'flow-warped change; read it beside AbsRel'),
+    ('reblur_ratio', 'Re-blur error', '{:.2f}', 'over that of no re-blur: below 1 depth explains the change of blur'),
+    ('reblur_levels', 'Re-blur difference', '{:.2f}', 'grey levels of 255'),
+    ('focus_disagreement', 'Across focus', '{:.1%}', 'median difference of inverse depth between focus positions'),
     ('tcc', 'TCC', '{:.3f}', 'consistency of change, 1 is best'),
 )
 
@@ -41,6 +44,11 @@ def table_rows(numbers: dict) -> list[tuple[str, str, str]]:
             ('Recorded latency', _latency(recorded['latency_ms']), since),
             ('Recorded rate', _format('{:.1f} Hz', recorded['rate_hz']), f'{recorded["depths"]} depth images'),
             ('Recorded drops', str(recorded['drops']), f'of {recorded["images"]} images'),
+        ]
+    if live := numbers.get('live'):
+        rows += [
+            ('Live latency', _latency(live['latency_ms']), 'p50 / p95 / p99, image sent to receipt of its depth'),
+            ('Live drops', str(live['drops']), f'of {live["images"]} images played at rate {live["rate"]:g}'),
         ]
     return rows
 

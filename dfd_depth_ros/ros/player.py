@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import rclpy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from dfd_depth_ros.ros.qos import reliable
@@ -17,12 +18,14 @@ TOPICS = {
     'truth': ('ground_truth/depth', Image),
 }
 DISCOVERY_S = 60.0
+TICK_S = 0.01  # between messages of /clock
 
 
 class Player:
     """Publishes images, calibration, lens states and ground truth of a bag under the names of our graph.
 
     bag: path of the bag. frames: the same bag as frames, for the topics of its roles. transport: 'raw' or 'compressed'.
+    `sent` tells when images left: stamp -> nanoseconds of the wall clock.
     """
 
     def __init__(self, bag, frames: BagFrames, transport: str):
@@ -37,6 +40,8 @@ class Player:
             if role in frames.topics
         }
         self._image = self._outputs[frames.topics['image']]
+        self._clock = None
+        self.sent: dict[int, int] = {}
         self._first = tuple(int(times[0]) for times in frames.times['image'])
 
     def wait_for_listeners(self, count: int):
@@ -47,17 +52,36 @@ class Player:
                 raise RuntimeError(f'only {self._image.get_subscription_count()} of {count} listen to the image')
             time.sleep(0.05)
 
-    def play(self) -> Iterator[float]:
-        """Publish in the rhythm of the bag and yield the seconds played after each message. All stamps are moved by the
-        same time, so that the first image is taken now."""
+    def play(self, rate: float = 1.0, clock: bool = False) -> Iterator[float]:
+        """Publish in the rhythm of the bag, `rate` times as fast, and yield the seconds of the bag played after each
+        message. All stamps are moved by the same time, so that the first image is taken now. clock: publish /clock too,
+        which then runs at `rate`, for nodes with use_sim_time."""
         first_stamp, first_receive = self._first
+        if clock:
+            self._clock = self._node.create_publisher(Clock, '/clock', reliable())
         now = self._node.get_clock().now().nanoseconds
         start = time.monotonic()
         for message in self._recording.messages(set(self._outputs)):
             elapsed = (message.receive_ns - first_receive) / 1e9
-            time.sleep(max(0.0, start + elapsed - time.monotonic()))
-            self._outputs[message.topic].publish(moved(message.data, now - first_stamp))
+            self._wait(start, elapsed / rate, rate, now)
+            data = moved(message.data, now - first_stamp)
+            if self._outputs[message.topic] is self._image:
+                self.sent[stamp_ns(data)] = time.time_ns()
+            self._outputs[message.topic].publish(data)
             yield elapsed
+
+    def _wait(self, start: float, until: float, rate: float, now_ns: int):
+        """Sleep until so many seconds after the start, and keep the clock going meanwhile."""
+        while True:
+            elapsed = time.monotonic() - start
+            if self._clock:
+                seconds, nanoseconds = divmod(now_ns + int(elapsed * rate * 1e9), 1_000_000_000)
+                tick = Clock()
+                tick.clock.sec, tick.clock.nanosec = seconds, nanoseconds
+                self._clock.publish(tick)
+            if elapsed >= until:
+                return
+            time.sleep(min(until - elapsed, TICK_S if self._clock else until - elapsed))
 
     def close(self):
         """Leave the graph."""

@@ -2,19 +2,20 @@
 
 A bag is read twice and never held in memory: once for stamps, lens states and calibration, once for the pictures.
 Ground truth must carry the stamp of its image. The lens state is taken at that stamp, or between its neighbours,
-linear in dioptres.
+linear in dioptres. A bag with registered depth and no lens topic is an RGB-D camera: its frames have an all-in-focus
+picture and depth instead of a defocused one, so that defocus can be rendered with a given lens.
 """
 
 import struct
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
 
 from dfd_depth_ros.optics.lens import Lens, LensError
-from dfd_depth_ros.scenes.encodings import EncodingError, decode_compressed, decode_depth, decode_image
+from dfd_depth_ros.scenes.encodings import DEPTH_ENCODINGS, EncodingError, decode_compressed, decode_depth, decode_image
 from dfd_depth_ros.scenes.frame import Frame, Intrinsics
 from dfd_depth_ros.scenes.recordings import BagError, BagWriter, Recording, deserialize
 
@@ -32,7 +33,14 @@ ROLES = {
     'lens': {'lens': JOINT_STATE, 'lens_used': JOINT_STATE},
     'truth': {'ground_truth/depth': IMAGE},
     'depth': {'depth/image_rect': IMAGE},
+    'registered_depth': {
+        'aligned_depth_to_color/image_raw': IMAGE,
+        'depth_registered/image_raw': IMAGE,
+        'depth_registered/image_rect': IMAGE,
+        'depth_to_rgb/image_raw': IMAGE,
+    },
 }
+COLOUR_NAMES = ('image_raw', 'image_color', 'image_rect_color', 'image_rect', 'image')  # where encodings must tell
 _LENS_NAMES = tuple(field.name for field in fields(Lens) if field.name != 'side')
 
 
@@ -52,12 +60,19 @@ class BagFrames:
     def __init__(self, path, lens: Lens | None = None, topics: Mapping[str, str] | None = None, max_age_s: float = 0.5):
         self._recording = Recording(path)
         self._given = {} if lens is None else {field.name: getattr(lens, field.name) for field in fields(Lens)}
-        types, times, states = _scan(self._recording)
+        types, times, states, depths = _scan(self._recording)
         if not types:
             raise BagError(
                 f'{path} holds no readable image: {"; ".join(self.truncated) or "no topic of an image type"}'
             )
-        self.topics = _find_topics(types, topics or {}, path)
+        self.topics = _find_topics(types, topics or {}, path, depths)
+        self._is_rgbd = 'registered_depth' in self.topics and not {'lens', 'truth'} & self.topics.keys()
+        if self._is_rgbd:
+            self.topics['truth'] = self.topics['registered_depth']
+            self._note(
+                f'{self.topics["image"]} and {self.topics["truth"]} are read as an RGB-D camera; '
+                'its defocus is rendered with the given lens'
+            )
         self.times = {role: times[topic] for role, topic in self.topics.items()}
         self._is_compressed = types[self.topics['image']] == COMPRESSED
         self._calibrations = states[self.topics.get('camera_info')]
@@ -113,7 +128,8 @@ class BagFrames:
         intrinsics = self._intrinsics(stamp, image, where)
         yield Frame(
             name=where,
-            image=image,
+            image=None if self._is_rgbd and depth is not None else image,
+            aif=image if self._is_rgbd else None,
             lens=self._lens(stamp, intrinsics, where),
             depth=None if depth is None else np.where(depth > 0, depth, np.float32(np.nan)),
             intrinsics=intrinsics,
@@ -181,23 +197,33 @@ def read_bag(path, lens: Lens | None = None, topics: Mapping[str, str] | None = 
 
 
 def _scan(recording: Recording):
-    """One pass: topic -> type, topic -> Times, and topic -> {stamp: bytes} of the small messages."""
+    """One pass: topic -> type, topic -> Times, topic -> {stamp: bytes} of the small messages, and the topics that begin
+    with an image of depth."""
     known = {msgtype for names in ROLES.values() for msgtype in names.values()}
-    types, times, states = {}, defaultdict(list), defaultdict(dict)
+    types, times, states, depths = {}, defaultdict(list), defaultdict(dict), set()
     for message in recording.messages():
         if message.msgtype not in known or len(message.data) < 12:
             continue
+        if message.topic not in types and message.msgtype == IMAGE and _is_depth(message.data):
+            depths.add(message.topic)
         types[message.topic] = message.msgtype
         stamp = stamp_ns(message.data)
         times[message.topic].append((stamp, message.receive_ns))
         if message.msgtype in (CAMERA_INFO, JOINT_STATE):
             states[message.topic][stamp] = message.data
-    return types, {topic: Times(*np.array(pairs, np.int64).T) for topic, pairs in times.items()}, states
+    return types, {topic: Times(*np.array(pairs, np.int64).T) for topic, pairs in times.items()}, states, depths
 
 
-def _find_topics(types: Mapping[str, str], given: Mapping[str, str], path) -> dict:
-    """Role -> topic. The image's namespace is searched first, then any topic that ends alike (our own
-    depth/camera_info is never the camera's)."""
+def _is_depth(data: bytes) -> bool:
+    try:
+        return deserialize(data, IMAGE).encoding in DEPTH_ENCODINGS
+    except BagError:
+        return False
+
+
+def _find_topics(types: Mapping[str, str], given: Mapping[str, str], path, depths: Collection[str] = ()) -> dict:
+    """Role -> topic. depths: topics with images of depth, which are never the camera's. The image's namespace is
+    searched first, then any topic that ends alike (our own depth/camera_info is never the camera's)."""
     found = {}
     for role, names in ROLES.items():
         if role in given:
@@ -208,6 +234,7 @@ def _find_topics(types: Mapping[str, str], given: Mapping[str, str], path) -> di
         namespace = _namespace(found.get('image', ''))
         for name, msgtype in names.items():
             alike = [topic for topic, kind in types.items() if kind == msgtype and f'/{topic}'.endswith(f'/{name}')]
+            alike = [topic for topic in alike if (topic in depths) <= (role != 'image')]
             alike = [topic for topic in alike if topic == namespace + name] or [
                 topic for topic in alike if not topic.endswith(f'depth/{name}')
             ]
@@ -216,9 +243,18 @@ def _find_topics(types: Mapping[str, str], given: Mapping[str, str], path) -> di
             if alike:
                 found[role] = alike[0]
                 break
+        if role == 'image' and role not in found and (colour := _by_encoding(types, depths)):
+            found[role] = colour
     if 'image' not in found:
         raise BagError(f'{path} has no topic that ends in image_raw; it has {", ".join(sorted(types))}')
     return found
+
+
+def _by_encoding(types: Mapping[str, str], depths: Collection[str]) -> str | None:
+    """The one colour image with a customary name, in a bag where depth lies beside it."""
+    colour = [topic for topic, kind in types.items() if kind == IMAGE and topic not in depths]
+    colour = [topic for topic in colour if topic.rpartition('/')[2] in COLOUR_NAMES]
+    return colour[0] if depths and len(colour) == 1 else None
 
 
 def _namespace(image_topic: str) -> str:

@@ -67,6 +67,7 @@ _DEPTH = {
     '16UC1': _Layout('u2', 1, _millimetres),
     '32FC1': _Layout('f4', 1, lambda pixels: pixels.astype(np.float32)),
 }
+DEPTH_ENCODINGS = frozenset(_DEPTH)
 
 
 def decode_image(
