@@ -118,6 +118,7 @@ class Inputs:
         camera, distortion, problem = self._calibration(info, image, settings['rectified'])
         self._monitor.condition('camera', problem)
         match = self._lens.match(stamp, camera, _sensor_pixels(info, image))
+        self._monitor.fact(lens_moving=match.is_moving)
         self._monitor.condition('lens_doubt', self._lens.doubts(match.lens, camera))
         camera = None if problem else self._lens.breathed(camera, match.lens)
         return View(stamp, image, match, info, camera, distortion)

@@ -15,6 +15,7 @@ _INTERPOLATED = ('focal_length_m', 'f_number', 'focus_dioptre', 'focus_dioptre_s
 _CAPACITY = 1000
 STILL_DIOPTRE = 0.01  # neighbours that differ by less are one focus, read with noise
 OTHER_CLOCK_S = 3600.0  # no lens state is this late: its stamp comes from another clock
+HELD_S = 365 * 24 * 3600.0  # nor is one held for longer
 
 
 class NoLensError(LensError):
@@ -129,9 +130,8 @@ class LensBuffer:
 
     def _held(self, stamp: int) -> LensMatch | None:
         index = bisect.bisect_right(self._stamps, stamp) - 1
-        if index < 0:
-            return None
-        return LensMatch(self._lenses[index], _seconds(stamp - self._stamps[index]), 'held')
+        age_s = _seconds(stamp - self._stamps[index]) if index >= 0 else math.inf
+        return LensMatch(self._lenses[index], age_s, 'held') if age_s < HELD_S else None
 
     def _complaint(self, stamp: int, max_age_s: float) -> str:
         if not self._stamps:
