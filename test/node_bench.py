@@ -25,7 +25,13 @@ FRAME_ID = 'camera_optical'
 CAMERA = Intrinsics(60.0, 60.0, 4.0, 3.0)
 START = 1000
 PATIENCE_S = 30.0
-INPUTS = {'image_raw': Image, 'image_raw/compressed': CompressedImage, 'camera_info': CameraInfo, 'lens': JointState}
+INPUTS = {
+    'image_raw': Image,
+    'image_raw/compressed': CompressedImage,
+    'camera_info': CameraInfo,
+    'lens': JointState,
+    'lens_metadata': DiagnosticArray,
+}
 
 
 class FakeEstimator:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfd_depth_ros.optics.lens import Lens, LensError
+from dfd_depth_ros.optics.lens import Lens, LensError, check_units
 
 DSLR = {'focal_length_m': 0.035, 'f_number': 2.8, 'pixel_pitch_m': 3.6e-5}
 
@@ -87,9 +87,59 @@ def test_dict_and_back():
         (DSLR, 'lens has neither focus_dioptre nor focus_distance_m'),
         (DSLR | {'focus_distance_m': 'near'}, "lens focus_distance_m is 'near'; it must be a number"),
         (DSLR | {'focus_distance_m': 0}, 'focus distance is 0.0 m; it must be above zero'),
+        (
+            {'focal_length_m': 35},
+            'lens focal_length_m is 35; it must lie between 0.0005 and 1.2 m; did you mean 0.035?',
+        ),
+        (
+            {'focal_length_m': 4.74},
+            'lens focal_length_m is 4.74; it must lie between 0.0005 and 1.2 m; did you mean 0.00474?',
+        ),
+        (
+            {'pixel_pitch_m': 3.45},
+            'lens pixel_pitch_m is 3.45; it must lie between 2e-07 and 0.0005 m; did you mean 3.45e-06?',
+        ),
+        (
+            {'pixel_pitch_m': 0.00345},
+            'lens pixel_pitch_m is 0.00345; it must lie between 2e-07 and 0.0005 m; did you mean 3.45e-06?',
+        ),
+        (
+            {'sensor_pitch_m': '1.4'},
+            'lens sensor_pitch_m is 1.4; it must lie between 2e-07 and 0.0005 m; did you mean 1.4e-06?',
+        ),
+        ({'focal_length_m': 3.5e-5}, 'lens focal_length_m is 3.5e-05; it must lie between 0.0005 and 1.2 m'),
+        ({'f_number': 2800}, 'lens f_number is 2800; it must lie between 0.3 and 300'),
+        (
+            {'focus_dioptre': 0.5, 'focus_distance_m': 3.0},
+            'lens focus_dioptre is 0.5 and focus_distance_m is 3, which is 0.333333 dioptre: they disagree',
+        ),
+        (
+            {'focus_dioptre': 0.5, 'focus_distance_m': 2000.0},
+            'lens focus_dioptre is 0.5 and focus_distance_m is 2000, which is 0.0005 dioptre: they disagree; '
+            'did you mean focus_distance_m 2?',
+        ),
+        (
+            {'focus_dioptre': 0.5, 'focus_distance_m': 0.0},
+            'lens focus_dioptre is 0.5 and focus_distance_m is 0, which is inf dioptre: they disagree',
+        ),
     ],
 )
 def test_mappings_that_are_no_lens(values, message):
+    whole = {} if values in (DSLR, {'f_number': 2}) else DSLR
     with pytest.raises(LensError) as error:
-        Lens.from_dict(values)
+        Lens.from_dict(whole | values)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ('dioptre', 'distance'), [(0.5, 2.0), (0.5, 2.05), (0.0, float('inf')), (0.01, 80.0), (8, 0.13)]
+)
+def test_a_focus_told_twice_alike_is_taken_in_dioptres(dioptre, distance):
+    told_twice = DSLR | {'focus_dioptre': dioptre, 'focus_distance_m': distance}
+    assert Lens.from_dict(told_twice).focus_dioptre == dioptre
+
+
+def test_every_lens_from_a_phone_to_a_telescope_passes():
+    for focal_length_m, pitch in ((0.0015, 7e-7), (0.00474, 2.8e-6), (0.05, 5e-5), (0.8, 1e-5), (0.035, 3e-4)):
+        check_units({'focal_length_m': focal_length_m, 'pixel_pitch_m': pitch, 'f_number': 1.4})
+    check_units({'focal_length_m': -35, 'f_number': float('nan')})  # these are for Lens to name

@@ -197,9 +197,11 @@ def test_without_pitch_and_camera_the_image_is_dropped_with_advice():
 
 def test_camera_info_of_another_size_is_named():
     with Bench().connect(('camera_info', INFO)) as bench:
-        bench.send(0, picture(height=3, width=4))
+        bench.send(0, picture(height=3, width=8))
         bench.depth(0)
-        sentence = 'camera_info is for 8x6 pixels; the image has 4x3; depth/points is withheld'
+        sentence = (
+            'camera_info is for 8x6 pixels; the image has 8x3, which is no resizing of it; depth/points is withheld'
+        )
         bench.status(lambda level, text, values: values.get('condition.camera') == sentence)
 
 

@@ -10,6 +10,7 @@ from dfd_depth_ros.optics.lens import Lens, LensError
 from dfd_depth_ros.ros.lens_buffer import LensBuffer, LensMatch, NoLensError
 from dfd_depth_ros.ros.lens_sources import LensSource
 from dfd_depth_ros.scenes.frame import Intrinsics
+from dfd_depth_ros.scenes.lens_metadata import LIBCAMERA
 
 SECOND = 1_000_000_000
 CAMERA = Intrinsics(1000.0, 1000.0, 320.0, 240.0)
@@ -20,11 +21,17 @@ SETTINGS = {
     'lens.f_number': 2.0,
     'lens.focus_distance_m': 2.0,
     'lens.pixel_pitch_m': 4e-5,
+    'lens.sensor_pitch_m': 0.0,
     'lens.focus_dioptre_sigma': 0.0,
     'lens.side': '',
     'lens.max_age_s': 0.5,
     'lens.wait_s': 0.0,
     'lens.policy': 'drop',
+    'lens.moving': 'widen',
+    'lens.metadata.keys': LIBCAMERA,
+    'lens.metadata.hardware_id': '',
+    'lens.metadata.scale': 1.0,
+    'lens.metadata.offset': 0.0,
 }
 
 
@@ -61,7 +68,8 @@ def test_between_two_states_focus_is_linear_in_dioptres():
     assert found.quality == 'interpolated' and found.age_s == pytest.approx(0.1)
     assert found.lens.focus_dioptre == pytest.approx(0.5)
     assert found.lens.f_number == pytest.approx(2.5)
-    assert found.lens.focus_dioptre_sigma == pytest.approx(0.015)
+    # The sigma between the two, and the 0.4 dioptre that the lens moved meanwhile.
+    assert found.lens.focus_dioptre_sigma == pytest.approx(math.hypot(0.015, 0.4)) and found.is_moving
 
 
 @pytest.mark.parametrize('stamp', [0.9, 1.9, 2.5])
@@ -152,7 +160,7 @@ def test_pixel_pitch_comes_from_a_calibrated_camera_where_nobody_gives_it():
 
 def test_messages_fill_in_what_changes_and_parameters_the_rest():
     lenses = source()
-    assert lenses.add(SECOND, {'focus_dioptre': 0.8}) == []
+    assert lenses.add(SECOND, {'focus_dioptre': 0.8}) == ([], '')
     assert lenses.match(SECOND, None) == LensMatch(lens(0.8), 0.0, 'exact')
     lenses.add(
         2 * SECOND, {'focus_distance_m': 4.0, 'f_number': 4.0, 'focal_length_m': 0.04, 'focus_dioptre_sigma': 0.1}
@@ -162,9 +170,9 @@ def test_messages_fill_in_what_changes_and_parameters_the_rest():
 
 def test_unknown_names_are_ignored_and_named():
     lenses = source()
-    assert lenses.add(SECOND, {'wheel': 1.0, 'focus_dioptre': 0.8, 'arm': 2.0}) == ['arm', 'wheel']
+    assert lenses.add(SECOND, {'wheel': 1.0, 'focus_dioptre': 0.8, 'arm': 2.0}) == (['arm', 'wheel'], '')
     assert lenses.match(SECOND, None).lens == lens(0.8)
-    assert lenses.add(2 * SECOND, {'wheel': 1.0}) == ['wheel']
+    assert lenses.add(2 * SECOND, {'wheel': 1.0}) == (['wheel'], '')
     with pytest.raises(NoLensError):
         lenses.match(2 * SECOND, None)
 

@@ -1,14 +1,18 @@
 """Messages: what goes into a message comes out of it again, and clouds and cameras against hand-made numbers."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 
-from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
+from sensor_msgs.msg import CompressedImage, JointState
 
+from dfd_depth_ros.optics.distortion import rays
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.ros import messages
+from dfd_depth_ros.scenes.calibration import intrinsics
 from dfd_depth_ros.scenes.encodings import EncodingError
 from dfd_depth_ros.scenes.frame import Intrinsics
 
@@ -16,6 +20,7 @@ HEADER = messages.to_header(1_700_000_000_123_456_789, 'camera_optical')
 CAMERA = Intrinsics(fx=100.0, fy=50.0, cx=1.0, cy=0.5)
 DEPTH = np.array([[1, 2, np.nan], [4, np.inf, 6]], np.float32)
 COLOUR = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+RAYS = rays(*astuple(CAMERA), None, 2, 3)
 ALL = np.ones((2, 3), bool)
 
 
@@ -64,7 +69,7 @@ def test_the_pixel_limit_reaches_the_decoder():
 def test_cloud_leaves_out_what_is_unknown_or_gated():
     keep = ALL.copy()
     keep[1, 0] = False
-    cloud = messages.to_cloud(DEPTH, keep, COLOUR, CAMERA, HEADER)
+    cloud = messages.to_cloud(DEPTH, keep, COLOUR, RAYS, HEADER)
     assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step, cloud.is_dense) == (1, 3, 16, 48, True)
     assert [(field.name, field.offset) for field in cloud.fields] == [('x', 0), ('y', 4), ('z', 8), ('rgb', 12)]
     values, colour = fields(cloud)
@@ -74,19 +79,26 @@ def test_cloud_leaves_out_what_is_unknown_or_gated():
 
 
 def test_organised_cloud_keeps_its_shape():
-    cloud = messages.to_cloud(DEPTH, ALL, COLOUR, CAMERA, HEADER, organised=True)
+    cloud = messages.to_cloud(DEPTH, ALL, COLOUR, RAYS, HEADER, organised=True)
     assert (cloud.height, cloud.width, cloud.is_dense) == (2, 3, False)
     np.testing.assert_array_equal(np.isfinite(fields(cloud)[0][..., 2]), np.isfinite(DEPTH))
 
 
+def test_points_without_a_ray_are_left_out():
+    looks = RAYS.copy()
+    looks[0, 1] = np.nan
+    assert messages.to_cloud(DEPTH, ALL, COLOUR, looks, HEADER).width == 3
+    assert np.isnan(fields(messages.to_cloud(DEPTH, ALL, COLOUR, looks, HEADER, True))[0][0, 1, :3]).all()
+
+
 def test_empty_cloud():
-    cloud = messages.to_cloud(DEPTH, ~ALL, COLOUR, CAMERA, HEADER)
+    cloud = messages.to_cloud(DEPTH, ~ALL, COLOUR, RAYS, HEADER)
     assert (cloud.height, cloud.width, len(cloud.data)) == (1, 0, 0)
 
 
 def test_cloud_as_sensor_msgs_py_reads_and_writes_it():
     point_cloud2 = pytest.importorskip('sensor_msgs_py.point_cloud2')
-    cloud = messages.to_cloud(DEPTH, ALL, COLOUR, CAMERA, HEADER)
+    cloud = messages.to_cloud(DEPTH, ALL, COLOUR, RAYS, HEADER)
     points = point_cloud2.read_points(cloud, field_names=['x', 'y', 'z', 'rgb'])
     assert point_cloud2.create_cloud(HEADER, cloud.fields, points) == cloud
 
@@ -103,7 +115,7 @@ def test_encodings_as_cv_bridge_reads_them(encoding):
 
 def test_camera_info_there_and_back():
     info = messages.to_camera_info(CAMERA, 2, 3, HEADER)
-    assert messages.to_intrinsics(info, 2, 3) == CAMERA
+    assert intrinsics(info, 2, 3) == CAMERA
     assert (info.height, info.width, info.header) == (2, 3, HEADER)
 
 
@@ -114,29 +126,16 @@ def test_restamped_camera_info_leaves_the_original_alone():
     np.testing.assert_array_equal(later.k, info.k)
 
 
-def test_binning_region_and_missing_projection_matrix():
+def test_camera_info_of_a_resized_image():
     info = messages.to_camera_info(CAMERA, 480, 640, HEADER)
-    info.p = [0.0] * 12
     info.binning_x, info.binning_y = 2, 2
     info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 20, 10, 320, 240
-    assert messages.to_intrinsics(info, 120, 160) == Intrinsics(fx=50.0, fy=25.0, cx=-9.5, cy=-4.75)
-
-
-@pytest.mark.parametrize(
-    'info, message',
-    [
-        (CameraInfo(), 'camera_info is uncalibrated: K[0] is 0'),
-        (CameraInfo(k=[float('nan')] * 9), 'camera_info is uncalibrated: K[0] is nan'),
-        (
-            messages.to_camera_info(CAMERA, 480, 640, HEADER),
-            'camera_info is for 640x480 pixels; the image has 320x240',
-        ),
-    ],
-)
-def test_bad_camera_info_names_the_value(info, message):
-    with pytest.raises(messages.CalibrationError) as error:
-        messages.to_intrinsics(info, 240, 320)
-    assert str(error.value) == message
+    assert messages.fitted(info, 120, 160) is info
+    smaller = messages.fitted(info, 60, 80)
+    assert (smaller.height, smaller.width, smaller.binning_x, smaller.roi.width) == (60, 80, 0, 0)
+    assert intrinsics(smaller, 60, 80) == intrinsics(info, 60, 80) == Intrinsics(25.0, 12.5, -4.75, -2.375)
+    np.testing.assert_allclose(smaller.k, [25, 0, -4.75, 0, 12.5, -2.375, 0, 0, 1])
+    assert info.width == 640 and info.k[0] == 100
 
 
 def test_lens_state_there_and_back():

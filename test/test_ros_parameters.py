@@ -79,7 +79,7 @@ def test_descriptors_carry_range_unit_and_choices(ros):
     node = Node('parameters')
     declare(node, DEPTH_PARAMETERS)
     pitch, policy = (node.describe_parameter(name) for name in ('lens.pixel_pitch_m', 'lens.policy'))
-    assert pitch.description.endswith('[m]') and pitch.floating_point_range[0].to_value == 1.0
+    assert pitch.description.endswith('[m]') and pitch.floating_point_range[0].to_value == 1e6
     assert policy.additional_constraints == "one of 'drop', 'hold', 'static'"
     assert node.describe_parameter('points.stride').integer_range[0].from_value == 1
     node.destroy_node()

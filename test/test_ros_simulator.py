@@ -16,12 +16,13 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from dfd_depth_ros.ros.camera_simulator import TOPICS, CameraSimulator
-from dfd_depth_ros.ros.messages import to_depth, to_intrinsics, to_lens_values, to_nanoseconds, to_rgb
+from dfd_depth_ros.ros.messages import to_depth, to_lens_values, to_nanoseconds, to_rgb
 from dfd_depth_ros.ros.parameters import ParameterError
 from dfd_depth_ros.ros.poses import to_matrix
 from dfd_depth_ros.ros.processes import graph_environment, start_node, stop_process
 from dfd_depth_ros.ros.qos import reliable
 from dfd_depth_ros.ros.recorder import Recorder
+from dfd_depth_ros.scenes.calibration import intrinsics
 from dfd_depth_ros.scenes.lens_files import read_lens
 from dfd_depth_ros.scenes.simulated import MILD_NOISE, camera_loop, film_set, true_lens
 
@@ -72,7 +73,7 @@ def test_topics_share_stamps_and_show_the_rendered_loop(ros):
         np.testing.assert_allclose(to_matrix(pose.pose.position, pose.pose.orientation), frame.pose, atol=1e-12)
         np.testing.assert_array_equal(to_rgb(image), frame.image)
         np.testing.assert_array_equal(to_depth(depth), frame.depth)
-        assert to_intrinsics(info, SIZE[1], SIZE[0]) == frame.intrinsics
+        assert intrinsics(info, SIZE[1], SIZE[0]) == frame.intrinsics
         values = to_lens_values(state)
         assert values['focus_dioptre'] == frame.lens.focus_dioptre
         assert (values['focal_length_m'], values['f_number']) == (0.05, 1.4)

@@ -109,14 +109,56 @@ class Lens:
         missing = [name for name in ('focal_length_m', 'f_number', 'pixel_pitch_m') if name not in state]
         if missing:
             raise LensError(f'lens has no {", ".join(missing)}')
+        check_units(values)
+        distance = _number('focus_distance_m', values['focus_distance_m']) if 'focus_distance_m' in values else None
         if 'focus_dioptre' in state:
+            _check_agreement(state['focus_dioptre'], distance)
             return cls(**state)
-        if 'focus_distance_m' not in values:
+        if distance is None:
             raise LensError('lens has neither focus_dioptre nor focus_distance_m')
-        return cls.focused_at(_number('focus_distance_m', values['focus_distance_m']), **state)
+        return cls.focused_at(distance, **state)
 
 
 _DEFAULTS = (('focus_dioptre_sigma', 0.0), ('side', 'both'))
+# What a camera lens can be said to have; beyond lies a slip of the unit. name: (least, most, unit)
+_LIKELY = {
+    'focal_length_m': (5e-4, 1.2, ' m'),
+    'pixel_pitch_m': (2e-7, 5e-4, ' m'),
+    'sensor_pitch_m': (2e-7, 5e-4, ' m'),
+    'f_number': (0.3, 300.0, ''),
+}
+_SLIPS = (1e-3, 1e-6)  # millimetres and micrometres where metres are meant
+_AGREEMENT = (0.05, 0.02)  # relative, and in dioptres: the larger one counts
+
+
+def check_units(values: dict) -> None:
+    """Raise LensError for a positive number that no camera lens has, as millimetres where metres are meant, with the
+    one that was probably meant. Values may be missing; what is not positive or not finite is named by Lens itself."""
+    for name in _LIKELY.keys() & values.keys():
+        value, (low, high, unit) = _number(name, values[name]), _LIKELY[name]
+        if not 0 < value < math.inf or low <= value <= high:
+            continue
+        meant = [value * slip for slip in _SLIPS if unit and low <= value * slip <= high]
+        advice = f'; did you mean {meant[0]:g}?' if meant else ''
+        raise LensError(f'lens {name} is {value:g}; it must lie between {low:g} and {high:g}{unit}{advice}')
+
+
+def _check_agreement(dioptre: float, distance_m: float | None) -> None:
+    """Raise LensError where a focus in dioptres and one in metres are told together and differ."""
+    if distance_m is None or _agree(dioptre, distance_m):
+        return
+    meant = [distance_m * slip for slip in _SLIPS if _agree(dioptre, distance_m * slip)]
+    advice = f'; did you mean focus_distance_m {meant[0]:g}?' if meant else ''
+    raise LensError(
+        f'lens focus_dioptre is {dioptre:g} and focus_distance_m is {distance_m:g}, which is '
+        f'{1 / distance_m if distance_m else math.inf:g} dioptre: they disagree{advice}'
+    )
+
+
+def _agree(dioptre: float, distance_m: float) -> bool:
+    if not distance_m > 0:
+        return False
+    return abs(dioptre - 1 / distance_m) <= max(_AGREEMENT[0] * dioptre, _AGREEMENT[1])
 
 
 def _number(name: str, value) -> float:

@@ -198,7 +198,8 @@ class DepthNode(LifecycleNode):
         quality, age = view.match.quality, f'{view.match.age_s:.3f}'
         self.monitor.fact(lens_quality=quality, lens_age_s=age, notes='; '.join(estimate.notes))
         estimate = limited(estimate, settings['range.min_m'], settings['range.max_m'])
-        return Result(message.header, view.image, view.match.lens, estimate, view.info, view.camera)
+        camera = view.info, view.camera, view.distortion
+        return Result(message.header, view.image, view.match.lens, estimate, *camera)
 
     def _within_memory(self, work: Callable, otherwise: Callable):
         """What work() returns, or otherwise() where the GPU has too little memory for it. Raises TooLittleMemoryError

@@ -1,18 +1,26 @@
 """What a camera says: its images, its calibration and its lens. Callbacks only store; reading is done in a worker."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
+from dfd_depth_ros.optics.distortion import Distortion, DistortionError
 from dfd_depth_ros.ros import messages, qos
 from dfd_depth_ros.ros.diagnostics import Monitor
 from dfd_depth_ros.ros.lens_buffer import LensMatch
-from dfd_depth_ros.ros.lens_sources import LensSource
+from dfd_depth_ros.ros.lens_sources import Added, LensSource
 from dfd_depth_ros.ros.silence import Silence
+from dfd_depth_ros.scenes import calibration
 from dfd_depth_ros.scenes.frame import Intrinsics
+from dfd_depth_ros.scenes.lens_metadata import NoLensMetadataError
+
+LENS_SILENCE_S = 5.0
+LENS_TOPICS = {'joint_state': (JointState, 'lens'), 'diagnostics': (DiagnosticArray, 'lens_metadata')}
 
 OPTIONAL = ('weights', 'pose')  # topics that may be silent for ever
 
@@ -20,21 +28,33 @@ OPTIONAL = ('weights', 'pose')  # topics that may be silent for ever
 @dataclass(frozen=True)
 class View:
     """One image with what belongs to it. stamp: nanoseconds. image: (H, W, 3) uint8 RGB. camera: None where it is
-    uncalibrated."""
+    uncalibrated or distorts in an unknown way. distortion: None where there is none."""
 
     stamp: int
     image: np.ndarray
     match: LensMatch
     info: CameraInfo | None
     camera: Intrinsics | None
+    distortion: Distortion | None = None
 
 
 class Inputs:
     """The subscriptions to a camera. lens: the configured source of lens states. on_image(message) is called in the
-    executor. loss: what an uncalibrated camera costs, for the diagnostics."""
+    executor. loss: what an uncalibrated camera costs, for the diagnostics. now(): seconds on a clock that never
+    jumps."""
 
-    def __init__(self, node, settings: dict, lens: LensSource, monitor: Monitor, on_image: Callable, loss: str):
-        self._node, self._lens, self._monitor, self._loss = node, lens, monitor, loss
+    def __init__(
+        self,
+        node,
+        settings: dict,
+        lens: LensSource,
+        monitor: Monitor,
+        on_image: Callable,
+        loss: str,
+        now: Callable[[], float] = time.monotonic,
+    ):
+        self._node, self._lens, self._monitor, self._loss, self._now = node, lens, monitor, loss, now
+        self._lens_heard, self._has_state = now(), False
         self._info: CameraInfo | None = None
         self._has_info, self._is_first = threading.Event(), True
         self._subscriptions: list = []
@@ -47,8 +67,8 @@ class Inputs:
         }
         self.subscribe(*image[settings['image_transport']])
         self.subscribe(CameraInfo, 'camera_info', self.on_camera_info)
-        if settings['lens.source'] == 'joint_state':
-            self.subscribe(JointState, 'lens', self.on_lens)
+        if settings['lens.source'] in LENS_TOPICS:
+            self.subscribe(*LENS_TOPICS[settings['lens.source']], self.on_lens)
 
     def subscribe(self, kind, topic: str, callback: Callable, profile=None) -> None:
         """One more topic that lives as long as the others; best effort unless there is a profile."""
@@ -67,14 +87,27 @@ class Inputs:
         self._info = message
         self._has_info.set()
 
-    def on_lens(self, message: JointState) -> None:
+    def on_lens(self, message: JointState | DiagnosticArray) -> None:
         """Store a state of the lens."""
         try:
-            unknown = self._lens.add(messages.to_nanoseconds(message.header.stamp), messages.to_lens_values(message))
-            text = f'lens message has unknown names: {", ".join(unknown)}' if unknown else ''
-            self._monitor.condition('lens', text)
+            added = self._add(message)
+        except NoLensMetadataError as error:  # others may speak on this topic too, so this matters until a lens does
+            self._monitor.condition('lens', '' if self._has_state else f'lens message refused: {error}')
+            return
         except ValueError as error:
             self._monitor.error('lens', f'lens message refused: {error}')
+            return
+        self._lens_heard, self._has_state = self._now(), True
+        text = f'lens message has unknown names: {", ".join(added.unknown)}' if added.unknown else ''
+        self._monitor.condition('lens', text)
+        if added.problem:
+            self._monitor.warning('lens_stamp', added.problem)
+
+    def _add(self, message: JointState | DiagnosticArray) -> Added:
+        stamp = messages.to_nanoseconds(message.header.stamp)
+        if isinstance(message, DiagnosticArray):
+            return self._lens.add_metadata(stamp, message.status)
+        return self._lens.add(stamp, messages.to_lens_values(message))
 
     def on_incompatible_qos(self, topic: str, text: str) -> None:
         """A connection that the middleware refused is a condition."""
@@ -86,22 +119,48 @@ class Inputs:
         if self._is_first:
             self._has_info.wait(settings['lens.wait_s'])  # the first camera_info may come after the first image
         self._is_first = False
+        self._report_lens_silence(settings)
         stamp, info = messages.to_nanoseconds(message.header.stamp), self._info
         image = messages.to_rgb(message, settings['max_pixels'])
-        camera = self._camera(info, image)
-        return View(stamp, image, self._lens.match(stamp, camera), info, camera)
+        camera, distortion, problem = self._calibration(info, image, settings['rectified'])
+        self._monitor.condition('camera', problem)
+        match = self._lens.match(stamp, camera, _sensor_pixels(info, image))
+        self._monitor.fact(lens_moving=match.is_moving)
+        self._monitor.condition('lens_doubt', self._lens.doubts(match.lens, camera))
+        camera = None if problem else self._lens.breathed(camera, match.lens)
+        return View(stamp, image, match, info, camera, distortion)
 
-    def _camera(self, info: CameraInfo | None, image: np.ndarray) -> Intrinsics | None:
-        """The camera of the image, or None and a condition that says why not."""
+    def _calibration(self, info: CameraInfo | None, image: np.ndarray, is_rectified: bool) -> tuple:
+        """Camera, distortion, and a sentence where no ray can be drawn; None for what is not known."""
+        camera = distortion = None
         try:
             if info is None:
-                raise messages.CalibrationError('no camera_info has arrived')
-            camera = messages.to_intrinsics(info, *image.shape[:2])
-        except messages.CalibrationError as error:
-            self._monitor.condition('camera', f'{error}; {self._loss}')
-            return None
-        self._monitor.condition('camera', '')
-        return camera
+                raise calibration.CalibrationError('no camera_info has arrived')
+            camera = calibration.intrinsics(info, *image.shape[:2], is_rectified)
+            distortion = calibration.distortion(info, is_rectified)
+        except (calibration.CalibrationError, DistortionError) as error:
+            return camera, distortion, f'{error}; {self._loss}'
+        return camera, distortion, ''
+
+    def _report_lens_silence(self, settings: dict) -> None:
+        """A condition where lens states are long in coming. The seconds double, so that the log is not flooded."""
+        if settings['lens.source'] not in LENS_TOPICS or settings['lens.policy'] == 'hold':
+            return
+        topic, silence, told = LENS_TOPICS[settings['lens.source']][1], self._now() - self._lens_heard, LENS_SILENCE_S
+        while 2 * told <= silence:
+            told *= 2
+        is_silent = silence >= LENS_SILENCE_S
+        self._monitor.condition('lens_silence', f'no lens state for {told:.1f} s on {topic}' if is_silent else '')
+
+
+def _sensor_pixels(info: CameraInfo | None, image: np.ndarray) -> float | None:
+    """Pixels of the full sensor in one of the image, across; None where nobody knows."""
+    if info is None or not info.width:
+        return None
+    try:
+        return calibration.reduction(info, *image.shape[:2]).pixels
+    except calibration.CalibrationError:
+        return None
 
 
 def sentence(error: Exception) -> str:

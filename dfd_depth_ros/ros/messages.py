@@ -6,19 +6,16 @@ import math
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
 from dfd_depth_ros.optics.lens import Lens
+from dfd_depth_ros.scenes.calibration import reduction
 from dfd_depth_ros.scenes.encodings import MAX_PIXELS, decode_compressed, decode_depth, decode_image
 from dfd_depth_ros.scenes.frame import Intrinsics
 
 LENS_NAMES = ('focus_dioptre', 'focal_length_m', 'f_number', 'focus_dioptre_sigma')
 _ENCODINGS = {('float32', 2): '32FC1', ('uint8', 2): 'mono8', ('uint8', 3): 'rgb8'}
-
-
-class CalibrationError(ValueError):
-    """Camera info without which no ray can be drawn; the message says what is wrong with it."""
 
 
 def to_nanoseconds(stamp: Time) -> int:
@@ -74,19 +71,18 @@ def to_bytes(values: np.ndarray) -> array.array:
 
 
 def to_cloud(
-    depth: np.ndarray, keep: np.ndarray, colour: np.ndarray, camera: Intrinsics, header: Header, organised: bool = False
+    depth: np.ndarray, keep: np.ndarray, colour: np.ndarray, rays: np.ndarray, header: Header, organised: bool = False
 ) -> PointCloud2:
     """Coloured points in the optical frame (x right, y down, z forward; REP 118), fields x, y, z, rgb.
 
     depth: (H, W) float32 metres. keep: (H, W) bool; points outside it and those of no finite depth are left out, or NaN
-    where organised. colour: (H, W, 3) uint8 RGB.
+    where organised. colour: (H, W, 3) uint8 RGB. rays: (H, W, 2) x/z and y/z, NaN where a pixel has none.
     """
     height, width = depth.shape
-    keep = keep & np.isfinite(depth)
+    keep = keep & np.isfinite(depth) & np.isfinite(rays[..., 0])
     depth = np.where(keep, depth, np.float32(np.nan))
     points = np.empty((height, width, 4), np.float32)
-    points[..., 0] = (np.arange(width, dtype=np.float32) - camera.cx) / camera.fx * depth
-    points[..., 1] = ((np.arange(height, dtype=np.float32) - camera.cy) / camera.fy)[:, None] * depth
+    np.multiply(rays, depth[..., None], out=points[..., :2])
     points[..., 2] = depth
     packed = points.view(np.uint8)
     packed[..., 12:15] = colour[..., ::-1]
@@ -130,23 +126,18 @@ def restamped(info: CameraInfo, header: Header) -> CameraInfo:
     return info
 
 
-def to_intrinsics(info: CameraInfo, height: int, width: int) -> Intrinsics:
-    """Pinhole camera of an image of this size, with binning and region of interest taken into account: the projection
-    matrix P as depth_image_proc takes it, or K where P is empty. Raises CalibrationError where the camera is
-    uncalibrated (K[0] is 0) or where the camera info is for another image size."""
-    if not (math.isfinite(info.k[0]) and info.k[0] > 0):
-        raise CalibrationError(f'camera_info is uncalibrated: K[0] is {info.k[0]:g}')
-    binning = (info.binning_x or 1, info.binning_y or 1)
-    size = ((info.roi.width or info.width) // binning[0], (info.roi.height or info.height) // binning[1])
-    if info.width and size != (width, height):
-        raise CalibrationError(f'camera_info is for {size[0]}x{size[1]} pixels; the image has {width}x{height}')
-    fx, _, cx, _, fy, cy = info.k[:6] if info.p[0] == 0 else (*info.p[:3], *info.p[4:7])
-    return Intrinsics(
-        fx=fx / binning[0],
-        fy=fy / binning[1],
-        cx=(cx - info.roi.x_offset) / binning[0],
-        cy=(cy - info.roi.y_offset) / binning[1],
-    )
+def fitted(info: CameraInfo, height: int, width: int) -> CameraInfo:
+    """Camera info for an image of this size: the same one, or where the image was resized one that says so."""
+    made = reduction(info, height, width)
+    if made.resize == (1.0, 1.0):
+        return info
+    scale = [resize / binning for resize, binning in zip(made.resize, made.binning, strict=True)]
+    fit = np.diag([*scale, 1.0]) @ [[1, 0, -made.offset[0]], [0, 1, -made.offset[1]], [0, 0, 1]]
+    info = copy.copy(info)
+    info.k, info.p = ((fit @ np.reshape(matrix, (3, -1))).ravel() for matrix in (info.k, info.p))
+    info.height, info.width, info.binning_x, info.binning_y = height, width, 0, 0
+    info.roi = RegionOfInterest()
+    return info
 
 
 def to_lens_message(lens: Lens, header: Header) -> JointState:

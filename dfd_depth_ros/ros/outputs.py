@@ -1,7 +1,7 @@
 """What `depth_node` publishes for one frame; what nobody listens to is not even made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_msgs.msg import Header
 
 from dfd_depth_ros.estimation.estimate import Estimate
+from dfd_depth_ros.optics.distortion import Distortion, rays
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.ros import messages, qos
 from dfd_depth_ros.scenes.frame import Intrinsics
@@ -36,6 +37,7 @@ class Result:
     estimate: Estimate
     info: CameraInfo | None
     camera: Intrinsics | None
+    distortion: Distortion | None = None
 
 
 class Outputs:
@@ -86,11 +88,18 @@ def coloured(depth: np.ndarray, min_m: float, max_m: float) -> np.ndarray:
 def _points(result: Result, settings: dict) -> PointCloud2 | None:
     if result.camera is None:
         return None
-    n, camera = settings['points.stride'], result.camera
+    n, depth = settings['points.stride'], result.estimate.depth
     keep = result.estimate.sigma[::n, ::n] <= settings['points.max_sigma_m']
-    strided = Intrinsics(camera.fx / n, camera.fy / n, camera.cx / n, camera.cy / n)
-    depth, image = result.estimate.depth[::n, ::n], result.image[::n, ::n]
-    return messages.to_cloud(depth, keep, image, strided, result.header, settings['points.organised'])
+    looks = rays(*astuple(result.camera), result.distortion, *depth.shape, n)
+    image, organised = result.image[::n, ::n], settings['points.organised']
+    return messages.to_cloud(depth[::n, ::n], keep, image, looks, result.header, organised)
+
+
+def _camera_info(result: Result, settings: dict) -> CameraInfo | None:
+    if result.info is None:
+        return None
+    info = result.info if result.camera is None else messages.fitted(result.info, *result.image.shape[:2])
+    return messages.restamped(info, result.header)
 
 
 def _view(result: Result, settings: dict) -> Image:
@@ -99,7 +108,7 @@ def _view(result: Result, settings: dict) -> Image:
 
 
 _MAKERS = {
-    'depth/camera_info': lambda result, _: result.info and messages.restamped(result.info, result.header),
+    'depth/camera_info': _camera_info,
     'depth/sigma': lambda result, _: messages.to_image(result.estimate.sigma, result.header),
     'coc/image': lambda result, _: messages.to_image(result.estimate.coc, result.header),
     'lens_used': lambda result, _: messages.to_lens_message(result.lens, result.header),

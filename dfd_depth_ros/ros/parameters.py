@@ -11,6 +11,8 @@ from typing import NamedTuple
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 
+from dfd_depth_ros.scenes.lens_metadata import LIBCAMERA
+
 Value = bool | int | float | str
 
 
@@ -45,6 +47,7 @@ DEPTH_PARAMETERS = {
     'threads': Spec(0, 'CPU threads of the networks; 0 leaves the choice to PyTorch.', high=1024),
     'cuda_graphs': Spec(False, 'On CUDA, start the networks as one graph for each image size.'),
     'image_transport': Spec('raw', 'Kind of image that is subscribed.', choices=('raw', 'compressed')),
+    'rectified': Spec(False, 'Images are rectified already: P of camera_info describes them.', live=True),
     'max_pixels': Spec(16_000_000, 'Larger images are refused.', 'pixel', low=1, high=1_000_000_000),
     'queue_size': Spec(2, 'Images that may wait; the oldest is dropped when one too many does.', low=1, high=1000),
     'temporal.filter': Spec(
@@ -52,13 +55,18 @@ DEPTH_PARAMETERS = {
         'Filter that steadies depth over video.',
         choices=('none', 'ema', 'geometry', 'kalman'),
     ),
-    'lens.source': Spec('parameters', 'Where the lens state comes from.', choices=('parameters', 'joint_state')),
+    'lens.source': Spec(
+        'parameters', 'Where the lens state comes from.', choices=('parameters', 'joint_state', 'diagnostics')
+    ),
     'lens.file': Spec('', 'Lens file; values below override it. Empty: no file.'),
-    'lens.focal_length_m': Spec(0.0, 'Focal length; 0: from the lens file.', 'm', high=10.0, live=True),
+    'lens.focal_length_m': Spec(0.0, 'Focal length; 0: from the lens file.', 'm', high=1e6, live=True),
     'lens.f_number': Spec(0.0, 'F-number; 0: from the lens file.', high=1000.0, live=True),
     'lens.focus_distance_m': Spec(0.0, 'Focus distance, .inf allowed; 0: from the lens file.', 'm', live=True),
     'lens.pixel_pitch_m': Spec(
-        0.0, 'Pixel pitch of the image; 0: from the lens file, else focal length / fx.', 'm', high=1.0, live=True
+        0.0, 'Pixel pitch of the image; 0: from the lens file, else focal length / fx.', 'm', high=1e6, live=True
+    ),
+    'lens.sensor_pitch_m': Spec(
+        0.0, 'Pixel pitch of the full sensor, which binning and resizing enlarge; 0: unknown.', 'm', high=1e6, live=True
     ),
     'lens.focus_dioptre_sigma': Spec(0.0, '1 sigma of the focus; 0: from the lens file.', '1/m', live=True),
     'lens.side': Spec(
@@ -72,6 +80,13 @@ DEPTH_PARAMETERS = {
     'lens.policy': Spec(
         'drop', 'What to do without a matching lens state.', choices=('drop', 'hold', 'static'), live=True
     ),
+    'lens.moving': Spec('widen', 'What to do while the lens moves.', choices=('widen', 'drop'), live=True),
+    'lens.metadata.keys': Spec(LIBCAMERA, 'Names of ours = keys of the driver in lens_metadata.', live=True),
+    'lens.metadata.hardware_id': Spec('', 'Status of lens_metadata that counts; empty: each.', live=True),
+    'lens.metadata.scale': Spec(1.0, 'Factor of the focus in lens_metadata.', low=0.01, high=100.0, live=True),
+    'lens.metadata.offset': Spec(
+        0.0, 'What is added to the focus in lens_metadata after that.', '1/m', low=-100.0, high=100.0, live=True
+    ),
     'range.min_m': Spec(0.0, 'Nearer depth is published as -Inf.', 'm', live=True),
     'range.max_m': Spec(math.inf, 'Farther depth is published as +Inf.', 'm', live=True),
     'points.max_sigma_m': Spec(0.25, 'Points with a larger sigma are left out.', 'm', live=True),
@@ -81,7 +96,7 @@ DEPTH_PARAMETERS = {
     'view.max_m': Spec(5.0, 'Depth at the far end of the colour scale.', 'm', low=0.001, live=True),
 }
 
-_SHARED = ('weights', 'device', 'image_transport', 'max_pixels')
+_SHARED = ('weights', 'device', 'image_transport', 'rectified', 'max_pixels')
 TRAINER_PARAMETERS = {
     **{name: spec for name, spec in DEPTH_PARAMETERS.items() if name in _SHARED or name.startswith('lens.')},
     'threads': DEPTH_PARAMETERS['threads']._replace(default=1),
