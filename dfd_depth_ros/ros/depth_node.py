@@ -150,6 +150,7 @@ class DepthNode(LifecycleNode):
         try:
             result = self._estimate(message, stamp, settings)
             self._outputs.publish_depth(result)
+            self._outputs.publish_model(result, weights_digest=self._estimator.digest, **self._lens.facts())
         except Exception as error:
             cause = next(cause for kind, cause in _DROP_CAUSES if isinstance(error, kind))
             self.monitor.dropped(cause, sentence(error))
