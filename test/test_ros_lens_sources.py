@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -208,3 +209,107 @@ def test_a_refused_change_changes_nothing():
     with pytest.raises(LensError):
         lenses.configure(SETTINGS | {'lens.source': 'parameters', 'lens.focus_distance_m': 0.01})
     assert lenses.match(5, None).lens == lens(0.5)
+
+
+def test_a_pitch_as_a_parameter_takes_the_place_of_that_of_the_file(tmp_path):
+    file = tmp_path / 'lens.yaml'
+    file.write_text('focal_length_m: 0.05\nf_number: 2\nfocus_distance_m: 2\npixel_pitch_m: 4.0e-5\n')
+    none = dict(focal_length_m=0.0, f_number=0.0, focus_distance_m=0.0, pixel_pitch_m=0.0)
+    lenses = source(source='parameters', file=str(file), **none | {'sensor_pitch_m': 3e-6})
+    assert lenses.match(5, None, sensor_pixels=4.0).lens.pixel_pitch_m == pytest.approx(1.2e-5)
+    with pytest.raises(LensError) as error:
+        lenses.match(5, CAMERA)
+    assert str(error.value) == 'lens.sensor_pitch_m needs a camera_info that tells the size of the full image'
+    lenses = source(source='parameters', file=str(file), **none | {'pixel_pitch_m': 5e-5, 'sensor_pitch_m': 3e-6})
+    assert lenses.match(5, CAMERA, sensor_pixels=4.0).lens.pixel_pitch_m == 5e-5
+
+
+def breathing(tmp_path, text):
+    file = tmp_path / 'lens.yaml'
+    file.write_text(text)
+    return source(source='parameters', file=str(file), focus_distance_m=0.5)
+
+
+def test_a_lens_breathes_as_its_file_says(tmp_path):
+    lenses = breathing(tmp_path, 'breathing: thin_lens\n')
+    camera = lenses.breathed(CAMERA, lenses.match(5, CAMERA).lens)
+    # f = 50 mm at half a metre: v = 50 * 500 / 450 = 55.6 mm, and the calibration is said to be one at infinity.
+    assert camera == Intrinsics(1111.0, 1111.0, 320.0, 240.0)  # to a tenth of a percent
+    lenses = breathing(tmp_path, 'breathing: thin_lens\ncalibration_dioptre: 2.0\n')
+    assert lenses.breathed(CAMERA, lens(2.0)) == CAMERA
+    assert lenses.breathed(CAMERA, lens(0.0)).fx == pytest.approx(900.0)
+    lenses = breathing(tmp_path, 'breathing: {0.0: 1.0, 4.0: 0.9}\n')
+    assert lenses.breathed(CAMERA, lens(2.0)).fy == pytest.approx(950.0)
+    assert source().breathed(CAMERA, lens(2.0)) == CAMERA
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (
+            'breathing: a lot\n',
+            "lens breathing is 'a lot'; it must be none, thin_lens or a table of at least two dioptres with the fx "
+            'there relative to infinity',
+        ),
+        ('calibration_dioptre: near\n', "lens calibration_dioptre is 'near'; it must be a number, not negative"),
+        ('calibration_dioptre: -1\n', 'lens calibration_dioptre is -1; it must be a number, not negative'),
+        ('f_number: wide\n', "lens f_number is 'wide'; it must be a number"),
+        (
+            'focal_length_m: 50\n',
+            'lens focal_length_m is 50; it must lie between 0.0005 and 1.2 m; did you mean 0.05?',
+        ),
+    ],
+)
+def test_a_lens_file_that_cannot_be(tmp_path, text, message):
+    file = tmp_path / 'lens.yaml'
+    file.write_text(text)
+    with pytest.raises(LensError) as error:
+        source(file=str(file), focal_length_m=0.0, f_number=0.0)
+    assert str(error.value) == message
+
+
+def test_metadata_is_read_as_the_parameters_say():
+    pairs = [SimpleNamespace(key='Focus', value='4.0'), SimpleNamespace(key='AfState', value='1')]
+    statuses = [SimpleNamespace(hardware_id='a', values=pairs)]
+    lenses = source(**{'metadata.keys': 'focus_distance_m=Focus moving=AfState', 'metadata.offset': 0.1})
+    assert lenses.add_metadata(SECOND, statuses) == ([], '')
+    found = lenses.match(SECOND, None)
+    assert found.is_moving and found.lens.focus_dioptre == pytest.approx(0.35)
+    with pytest.raises(LensError, match=r'^lens\.metadata\.keys names no focus'):
+        lenses.configure(SETTINGS | {'lens.metadata.keys': 'moving=AfState'})
+    lenses.add_metadata(2 * SECOND, statuses)
+    assert lenses.match(2 * SECOND, None).lens.focus_dioptre == pytest.approx(0.35)
+
+
+def test_a_focus_told_twice_in_one_message_must_agree():
+    lenses = source()
+    with pytest.raises(LensError) as error:
+        lenses.add(SECOND, {'focus_dioptre': 0.5, 'focus_distance_m': 1.5})
+    assert str(error.value) == (
+        'lens focus_dioptre is 0.5 and focus_distance_m is 1.5, which is 0.666667 dioptre: they disagree'
+    )
+
+
+@pytest.mark.parametrize(
+    'focus_distance_m, sentence',
+    [
+        (2.0, ''),
+        (99.0, ''),
+        (math.inf, ''),
+        (1650.0, 'lens focus_distance_m is 1650, all but infinity; did you mean 1.65?'),
+    ],
+)
+def test_a_focus_in_millimetres_is_doubted_where_it_was_typed(focus_distance_m, sentence):
+    lenses = source(source='parameters', focus_distance_m=focus_distance_m)
+    assert lenses.doubts(lenses.match(5, None).lens, None) == sentence
+    assert source().doubts(lenses.match(5, None).lens, None) == ''
+
+
+def test_lens_and_calibration_must_fit_together():
+    lenses = source()
+    assert lenses.doubts(lens(0.5), Intrinsics(1250.0, 1250.0, 0, 0)) == ''
+    assert lenses.doubts(lens(0.5), Intrinsics(1100.0, 1100.0, 0, 0)) == ''
+    assert lenses.doubts(lens(0.5), Intrinsics(625.0, 625.0, 0, 0)) == (
+        'lens.focal_length_m / lens.pixel_pitch_m is 1250 pixel but fx of camera_info is 625; is the pitch that of '
+        'this image? 8e-05 m would fit'
+    )

@@ -2,15 +2,18 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 
 from dfd_depth_ros.estimation.estimate import Estimate
+from dfd_depth_ros.optics.distortion import Distortion, rays
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.ros import messages, outputs
 from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS
+from dfd_depth_ros.scenes.frame import Intrinsics
 
 NAN, INF = math.nan, math.inf
 SETTINGS = {name: spec.default for name, spec in DEPTH_PARAMETERS.items()}
@@ -43,10 +46,17 @@ def made(**listeners):
     return result
 
 
-def result(camera=None):
+def result(camera=None, distortion=None, shape=(1, 3)):
     header = messages.to_header(7, 'camera')
-    image = np.zeros((1, 3, 3), np.uint8)
-    return outputs.Result(header, image, Lens(0.05, 2.0, 4e-5, 0.5), estimate(1, 2, 3), None, camera)
+    image = np.zeros((*shape, 3), np.uint8)
+    seen = estimate(*range(1, shape[1] + 1)) if shape[0] == 1 else flat(shape)
+    return outputs.Result(header, image, Lens(0.05, 2.0, 4e-5, 0.5), seen, None, camera, distortion)
+
+
+def flat(shape):
+    """A wall two metres away."""
+    depth = np.full(shape, 2, np.float32)
+    return Estimate(depth, np.full_like(depth, 0.1), np.zeros_like(depth), np.ones_like(depth))
 
 
 def test_range_follows_rep_117():
@@ -84,3 +94,32 @@ def test_without_a_camera_there_is_neither_cloud_nor_camera_info():
 def test_depth_that_cannot_be_published_raises():
     with pytest.raises(outputs.RCLError):
         made(depth_image_rect=Listener(error=outputs.RCLError('no memory'))).publish_depth(result())
+
+
+@pytest.mark.parametrize('model', ['plumb_bob', 'rational_polynomial', 'equidistant', 'fisheye'])
+@pytest.mark.parametrize('stride', [1, 3])
+def test_the_cloud_of_a_wall_is_straight_behind_a_lens_that_bends(model, stride):
+    coefficients = {
+        'plumb_bob': (-0.3, 0.1, 0.001, -0.001, 0.0),
+        'rational_polynomial': (0.3, 0.05, 0, 0, 0, 0.6, 0, 0),
+    }
+    bend, camera = Distortion(model, coefficients.get(model, (-0.02, 0.005, 0.0, 0.0))), Intrinsics(80, 82, 47.5, 31.5)
+    points = Listener()
+    settings = SETTINGS | {'points.stride': stride}
+    assert made(depth_points=points).publish_rest(result(camera, bend, (64, 96)), settings) == []
+    cloud = np.frombuffer(points.sent[0].data, np.float32).reshape(-1, 4)[:, :3].astype(float)
+    assert len(cloud) == math.ceil(64 / stride) * math.ceil(96 / stride) and (cloud[:, 2] == 2).all()
+    matrix = np.array([[80, 0, 47.5], [0, 82, 31.5], [0, 0, 1.0]])
+    turn = (np.zeros((3, 1)), np.zeros((3, 1)), matrix, np.array(bend.coefficients))
+    project = cv2.projectPoints if len(bend.coefficients) > 4 else cv2.fisheye.projectPoints
+    seen = project(cloud[:, None], *turn)[0].reshape(-1, 2)
+    rows, columns = np.mgrid[0:64:stride, 0:96:stride]
+    np.testing.assert_allclose(seen, np.stack([columns.ravel(), rows.ravel()], axis=-1), atol=0.01)
+
+
+def test_the_cloud_needs_no_new_rays_for_the_next_frame():
+    rays.cache_clear()
+    bend, camera = Distortion('plumb_bob', (-0.3, 0.1, 0, 0, 0)), Intrinsics(80, 82, 47.5, 31.5)
+    for _ in range(5):
+        made(depth_points=Listener()).publish_rest(result(camera, bend, (64, 96)), SETTINGS)
+    assert rays.cache_info().misses == 1 and rays.cache_info().hits == 4

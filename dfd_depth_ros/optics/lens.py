@@ -110,13 +110,12 @@ class Lens:
         if missing:
             raise LensError(f'lens has no {", ".join(missing)}')
         check_units(values)
-        distance = _number('focus_distance_m', values['focus_distance_m']) if 'focus_distance_m' in values else None
         if 'focus_dioptre' in state:
-            _check_agreement(state['focus_dioptre'], distance)
+            check_focus(values)
             return cls(**state)
-        if distance is None:
+        if 'focus_distance_m' not in values:
             raise LensError('lens has neither focus_dioptre nor focus_distance_m')
-        return cls.focused_at(distance, **state)
+        return cls.focused_at(_number('focus_distance_m', values['focus_distance_m']), **state)
 
 
 _DEFAULTS = (('focus_dioptre_sigma', 0.0), ('side', 'both'))
@@ -143,9 +142,12 @@ def check_units(values: dict) -> None:
         raise LensError(f'lens {name} is {value:g}; it must lie between {low:g} and {high:g}{unit}{advice}')
 
 
-def _check_agreement(dioptre: float, distance_m: float | None) -> None:
+def check_focus(values: dict) -> None:
     """Raise LensError where a focus in dioptres and one in metres are told together and differ."""
-    if distance_m is None or _agree(dioptre, distance_m):
+    if not {'focus_dioptre', 'focus_distance_m'} <= values.keys():
+        return
+    dioptre, distance_m = (_number(name, values[name]) for name in ('focus_dioptre', 'focus_distance_m'))
+    if _agree(dioptre, distance_m):
         return
     meant = [distance_m * slip for slip in _SLIPS if _agree(dioptre, distance_m * slip)]
     advice = f'; did you mean focus_distance_m {meant[0]:g}?' if meant else ''

@@ -175,6 +175,7 @@ class DepthNode(LifecycleNode):
         try:
             result = self._estimate(message, stamp, settings)
             self._outputs.publish_depth(result)
+            self._outputs.publish_model(result, weights_digest=self._estimator.digest, **self._lens.facts())
         except Exception as error:
             if self._outputs is None:  # it took longer than the node would wait for it
                 self.monitor.dropped('deactivated')

@@ -1,7 +1,6 @@
 """Lens states by stamp: what belongs to an image is found exactly, between its neighbours, or by a policy.
 
-A lens that moves has no one focus while an image is exposed: where the driver says so, or where the neighbours of an
-image differ, the span of focus between them counts as one more standard deviation, or the image is dropped.
+The span of focus around an image of a lens that moves counts as one more standard deviation, or the image is dropped.
 """
 
 import bisect
@@ -10,10 +9,10 @@ import threading
 from dataclasses import dataclass, replace
 
 from dfd_depth_ros.optics.lens import Lens, LensError
+from dfd_depth_ros.scenes.lens_motion import motion_span
 
 _INTERPOLATED = ('focal_length_m', 'f_number', 'focus_dioptre', 'focus_dioptre_sigma')
 _CAPACITY = 1000
-STILL_DIOPTRE = 0.01  # neighbours that differ by less are one focus, read with noise
 OTHER_CLOCK_S = 3600.0  # no lens state is this late: its stamp comes from another clock
 HELD_S = 365 * 24 * 3600.0  # nor is one held for longer
 
@@ -106,20 +105,12 @@ class LensBuffer:
         return LensMatch(replace(before, **values), min(ages), 'interpolated')
 
     def _in_motion(self, match: LensMatch, stamp: int, max_age_s: float, moving: str) -> LensMatch:
-        """The match, with the sigma of a lens that moves. Around a state of the very stamp only the driver knows."""
+        """The match, with the sigma of a lens that moves."""
         if match.quality == 'static':
             return match
-        before, after = bisect.bisect_left(self._stamps, stamp) - 1, bisect.bisect_right(self._stamps, stamp)
-        near = [
-            index
-            for index in range(max(before, 0), min(after + 1, len(self._stamps)))
-            if abs(_seconds(self._stamps[index] - stamp)) <= max(max_age_s, match.age_s)
-        ]
-        told = [index for index in near if match.quality != 'exact' or self._stamps[index] == stamp]
-        focus = [self._lenses[index].focus_dioptre for index in near]
-        span = max(focus) - min(focus)
-        is_told = any(self._moving[index] for index in told)
-        if not is_told and (match.quality != 'interpolated' or span <= STILL_DIOPTRE):
+        reach = max(max_age_s, match.age_s) * 1e9
+        span = motion_span(self._stamps, lambda index: self._lenses[index].focus_dioptre, self._moving, stamp, reach)
+        if span is None:
             return match
         if moving == 'drop':
             raise NoLensError(

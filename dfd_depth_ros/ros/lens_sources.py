@@ -19,6 +19,7 @@ _ALIKE = (('focus_dioptre', 'focus_distance_m'), ('pixel_pitch_m', 'sensor_pitch
 _UNKNOWN_PITCH = 1e-6
 _FAR_M = 100.0  # who sets a lens to a finite distance beyond this probably means millimetres
 _LIKELY_FX = 1.25  # focal length / pixel pitch and fx of the calibration differ by less
+_FINEST_GROWTH = 3  # decimals of the growth by breathing: a tenth of a percent, so that rays are kept while they hold
 
 
 class Added(NamedTuple):
@@ -77,8 +78,13 @@ class LensSource:
     def breathed(self, camera: Intrinsics, lens: Lens) -> Intrinsics:
         """The camera as the lens makes it at its present focus, where the lens file says how it breathes."""
         kind, calibrated = self._values.get('breathing', 'none'), self._values.get('calibration_dioptre', 0.0)
-        factor = breathing.relative_growth(kind, lens.focus_dioptre, calibrated, lens.focal_length_m)
+        growth = breathing.relative_growth(kind, lens.focus_dioptre, calibrated, lens.focal_length_m)
+        factor = round(growth, _FINEST_GROWTH)
         return replace(camera, fx=camera.fx * factor, fy=camera.fy * factor)
+
+    def facts(self) -> dict[str, str]:
+        """Where the lens comes from and how well it is known, for `lens_model`."""
+        return {'source': self._settings['lens.source'], 'quality': str(self._values.get('quality', ''))}
 
     def doubts(self, lens: Lens, camera: Intrinsics | None) -> str:
         """A sentence where the focus can hardly be meant, or lens and calibration belong to one image, else ''."""

@@ -13,6 +13,7 @@ from dfd_depth_ros.estimation.estimate import Estimate
 from dfd_depth_ros.optics.distortion import Distortion, rays
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.ros import messages, qos
+from dfd_depth_ros.ros.lens_model import LensModelTopic
 from dfd_depth_ros.scenes.frame import Intrinsics
 
 RCLError = rclpy_implementation.RCLError
@@ -46,11 +47,13 @@ class Outputs:
     def __init__(self, node, on_problem: Callable[[str, str], None]):
         self._node = node
         self._publishers = {topic: qos.publisher(node, kind, topic, on_problem) for topic, kind in TOPICS.items()}
+        self._model = LensModelTopic(node, on_problem)
 
     def destroy(self) -> None:
         """Remove the publishers from the node."""
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
+        self._model.destroy()
 
     def publish_depth(self, result: Result) -> None:
         """Publish `depth/image_rect` of an estimate that is limited to the range. Raises RCLError where it cannot."""
@@ -68,6 +71,11 @@ class Outputs:
                 except Exception as error:
                     problems.append(f'{topic} could not be published: {error}')
         return problems
+
+    def publish_model(self, result: Result, **facts: str) -> None:
+        """Publish `lens_model` where it is news. facts: see `lens_model`. Raises RCLError where it cannot."""
+        is_fixed = facts.get('source') == 'parameters'
+        self._model.publish(result.lens, result.image.shape[:2], is_fixed, **facts)
 
 
 def limited(estimate: Estimate, min_m: float, max_m: float) -> Estimate:

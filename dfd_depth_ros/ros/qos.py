@@ -52,9 +52,9 @@ def subscribe(
     )
 
 
-def publisher(node, kind, topic: str, on_problem: Callable[[str, str], None]):
-    """Reliable lifecycle publisher with overrides; on_problem gets the topic and a sentence for each incompatible
-    subscriber."""
+def publisher(node, kind, topic: str, on_problem: Callable[[str, str], None], profile: QoSProfile | None = None):
+    """Lifecycle publisher with overrides; profile: reliable unless given. on_problem gets the topic and a sentence for
+    each incompatible subscriber."""
 
     def incompatible(event):
         policy = qos_policy_name_from_kind(event.last_policy_kind)
@@ -63,7 +63,7 @@ def publisher(node, kind, topic: str, on_problem: Callable[[str, str], None]):
     return node.create_lifecycle_publisher(
         kind,
         topic,
-        reliable(),
+        profile or reliable(),
         event_callbacks=PublisherEventCallbacks(incompatible_qos=incompatible),
         qos_overriding_options=QoSOverridingOptions.with_default_policies(),
     )

@@ -10,8 +10,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import String
 
-from dfd_depth_ros.ros.qos import reliable
+from dfd_depth_ros.ros.qos import latched, reliable
 
 TOPICS = {
     'image_raw': Image,
@@ -25,9 +26,12 @@ TOPICS = {
     'depth/sigma': Image,
     'coc/image': Image,
     'lens_used': JointState,
+    'lens_metadata': DiagnosticArray,
+    'lens_model': String,
     'training/state': DiagnosticArray,
     '/diagnostics': DiagnosticArray,
 }
+LATCHED = ('lens_model',)  # said once, perhaps before anybody listened
 QUEUE = 200  # messages of one topic that may wait to be written
 QUIET_S, QUIET_WAITS = 0.15, 3  # a graph that was silent so often for so long has nothing more on its way
 PATIENCE_S = 5.0  # a graph that never falls silent is left after this
@@ -47,7 +51,8 @@ class Recorder:
         rclpy.init(args=[], context=self._context)
         self.node = rclpy.create_node('recorder', context=self._context)
         for topic, message in topics.items():
-            self.node.create_subscription(message, topic, self._writing(topic, message), reliable(QUEUE), raw=True)
+            profile = latched() if topic in LATCHED else reliable(QUEUE)
+            self.node.create_subscription(message, topic, self._writing(topic, message), profile, raw=True)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name='recorder')
