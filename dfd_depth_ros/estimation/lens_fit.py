@@ -129,6 +129,14 @@ def calibrated(lens: Lens, result: LensFit) -> Lens:
     )
 
 
+def corrected_gain(lens: Lens, log_gain: float, sigma: float) -> tuple[Lens, float]:
+    """A told lens with its gain alone corrected, as a sweep finds it, and the gain's relative sigma with that of the
+    reader; APPROXIMATE at best, because the focus stays as told."""
+    sigma = float(np.hypot(sigma, READER_SIGMA))
+    word = 'APPROXIMATE' if sigma <= APPROXIMATE else 'UNCALIBRATED'
+    return replace(lens, f_number=lens.f_number / np.exp(log_gain), gain_sigma=sigma, quality=word), sigma
+
+
 def gain_sigma(result: LensFit) -> float:
     """One standard deviation of the gain over the gain, with that of the reader."""
     return float(np.hypot(result.sigmas['log_gain'], READER_SIGMA))

@@ -71,6 +71,8 @@ def _of_frame(frame: Frame, number: int, model):
         raise CalibrationDataError(f'{frame.name} has no lens; write what is told of it, or give one with --lens FILE')
     if frame.image is None:
         raise CalibrationDataError(f'{frame.name} has no image; a lens is calibrated with its own pictures')
+    if frame.depth is None:
+        raise _UnfitFrameError(f'{frame.name} has no depth; give a measured distance, or use --mode sweep')
     height, width = (side - side % STRIDE for side in frame.image.shape[:2])
     reading = read_blur(model, frame.image)
     if reading.saturated > SATURATED:
