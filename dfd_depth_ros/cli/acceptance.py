@@ -43,8 +43,8 @@ def text(numbers: dict) -> str:
     return (
         f'{"PASS" if numbers["passed"] else "FAIL"}: board at {numbers["distance_m"]:.3f} m, mean '
         f'{numbers["mean_m"]:.3f} m over {numbers["frames"]} frames, error {numbers["error_m"] * 100:+.1f} cm '
-        f'(tolerance {numbers["tolerance_m"] * 100:g} cm), spread {numbers["spread_m"] * 100:.1f} cm between frames and '
-        f'{numbers["pixel_spread_m"] * 100:.1f} cm between pixels, depth in {numbers["coverage"]:.0%} of the window'
+        f'(tolerance {numbers["tolerance_m"] * 100:g} cm), spread {numbers["spread_m"] * 100:.1f} cm over frames and '
+        f'{numbers["pixel_spread_m"] * 100:.1f} cm over pixels, depth in {numbers["coverage"]:.0%} of the window'
     )
 
 

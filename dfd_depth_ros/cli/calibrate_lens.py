@@ -146,7 +146,8 @@ def _write(path: Path, lens: Lens, numbers: dict, command: str) -> None:
         'focus_dioptre': f'+- {lens.focus_dioptre_sigma:.3g} dioptres (1 sigma).',
         'quality': 'CALIBRATED, APPROXIMATE or UNCALIBRATED; the sigmas above widen the sigma of depth.',
     }
-    found = f'Readings err by {numbers["error_px_before"]:.3g} px as told, {numbers["error_px_after"]:.3g} px as fitted.'
+    before, after = (numbers[f'error_px_{when}'] for when in ('before', 'after'))
+    found = f'Readings err by {before:.3g} px as told, {after:.3g} px as fitted.'
     base = f'Blur at perfect focus: {numbers["base_px"]:.2g} px of CoC.'
     values = {name: value if isinstance(value, str) else float(value) for name, value in lens.to_dict().items()}
     values['quality'] = lens.quality

@@ -58,8 +58,8 @@ def check(readings: Readings, table: BlurTable) -> list[str]:
         side = 'behind' if (coc > -0.5).all() else 'in front of'
         notes.append(
             f'all distances lie {side} focus: gain and focus are then hard to tell apart, and what is sure is the blur '
-            f'between {1 / readings.inverse.max():.2g} and {1 / readings.inverse.min():.2g} m; record some on the other '
-            'side'
+            f'between {1 / readings.inverse.max():.2g} and {1 / readings.inverse.min():.2g} m; record some on the '
+            'other side'
         )
     if np.quantile(np.abs(coc), 0.1) > table.coc_px[-3]:
         notes.append('most of the blur is larger than the networks read well; focus nearer to the target')

@@ -14,9 +14,7 @@ class AcceptanceError(ValueError):
     """Depth that cannot be judged; the message says why."""
 
 
-def judge(
-    depths: Iterable[np.ndarray], distance_m: float, tolerance_m: float, window: float = 1 - 2 * MARGIN
-) -> dict:
+def judge(depths: Iterable[np.ndarray], distance_m: float, tolerance_m: float, window: float = 1 - 2 * MARGIN) -> dict:
     """Judge depth images (H, W) metres of a board at `distance_m`.
 
     window: share of width and height in the middle that the board fills. Returns `frames`, `mean_m`, `error_m` (mean

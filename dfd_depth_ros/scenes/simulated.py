@@ -55,7 +55,7 @@ def film_set(
 ) -> tuple[Frame, Lens, Motion]:
     """Scene, lens and motion to be filmed. 'motorcycle' is filmed with the given lens. 'procedural' is a made-up room,
     another one for each seed; only the focal length is taken from `lens`, aperture and focus are drawn to suit it.
-    'board' is a textured board at `board_m` metres, facing the camera, filmed with the given lens, whose focus stays."""
+    'board' is a textured board at `board_m` metres, filmed with the given lens, whose focus stays."""
     if name == 'motorcycle':
         return load_motorcycle(), lens, Motion()
     if name == 'board':
