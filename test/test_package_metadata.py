@@ -34,6 +34,12 @@ NODES = {'depth_node', 'trainer_node', 'camera_simulator', 'rerun_view'}
 EXECUTABLES = {*NODES, 'demo', 'train', 'evaluate', 'benchmark', 'export'}
 # imported only where they are installed
 OPTIONAL = {'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'rerun_cli', 'tensorrt', 'transformers'}
+EXECUTABLES = {'depth_node', 'trainer_node', 'camera_simulator', 'demo', 'train', 'evaluate', 'benchmark'} | {
+    'calibrate_lens',
+    'plan_lens',
+    'acceptance',
+}
+OPTIONAL = {'gsplat'}  # imported only where it is installed
 
 
 @pytest.fixture(scope='module')

@@ -14,7 +14,7 @@ from dfd_depth_ros.evaluation.acceptance import judge
 from dfd_depth_ros.evaluation.runs import strict
 from dfd_depth_ros.scenes.simulated import BOARD_M
 
-LENS = 'config/lenses/acceptance_50mm_f1.4.yaml'
+LENS = 'config/lenses/acceptance_35mm_f1.4.yaml'
 DEPTH = 'depth/image_rect'
 SILENCE_S = 60.0  # without a depth image, after which the test ends
 

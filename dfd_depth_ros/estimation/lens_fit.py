@@ -22,8 +22,8 @@ from dfd_depth_ros.optics.lens import Lens
 
 NAMES = ('log_gain', 'focus_scale', 'focus_offset', 'base_px', 'radial')
 BOOTSTRAPS = 60
-READER_SIGMA = 0.02  # of gain: how well the table fits a camera that it was not measured with
-APPROXIMATE, CALIBRATED = 0.15, 0.05  # largest gain sigma of a lens so called; focus sigma: in pixels of CoC / 10
+READER_SIGMA = 0.06  # of gain: what simulated boards came out wrong by, because the table is that of other pictures
+APPROXIMATE, CALIBRATED = 0.15, 0.08  # largest gain sigma of a lens so called
 # One standard deviation of what a lens may be off by before anything is measured: an f-number of a third of a stop, a
 # focus scale, and the rest. It decides only what the readings leave open.
 PRIOR = {'log_gain': 0.25, 'focus_scale': 0.2, 'focus_offset': 0.3, 'base_px': 0.8, 'radial': 0.2}
@@ -148,7 +148,7 @@ def focus_sigma(told: float, result: LensFit) -> float:
 
 
 def quality(lens: Lens, result: LensFit) -> str:
-    """CALIBRATED where gain is known to 5 % and focus to half a pixel of CoC, APPROXIMATE to 15 % and a pixel and a
+    """CALIBRATED where gain is known to 8 % and focus to half a pixel of CoC, APPROXIMATE to 15 % and a pixel and a
     half, else UNCALIBRATED."""
     gain, focus = gain_sigma(result), lens.gain * focus_sigma(lens.focus_dioptre, result)
     if gain <= CALIBRATED and focus <= 0.5:

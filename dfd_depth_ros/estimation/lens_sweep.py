@@ -24,8 +24,8 @@ FOCUS_SPAN_PX = 2.0  # by which blur must change over the sweep
 SMALL = 320  # pixels of width at which frames are registered
 COARSE_PX = 6.0  # sigma of the blur under which a static scene looks the same at every focus
 STILL = 0.75  # least correlation of registered, blurred frames
-CELLS = 600  # that are fitted
-DEPTHS = np.concatenate([[0.0], np.geomspace(0.02, 12.0, 160)])  # inverse depths tried for each cell
+CELLS = 250  # that are fitted
+DEPTHS = np.concatenate([[0.0], np.geomspace(0.02, 12.0, 100)])  # inverse depths tried for each cell
 SPREAD_AT_LEAST = 0.3  # pixels
 
 
@@ -64,7 +64,7 @@ def fit_sweep(frames: list, model, table: BlurTable) -> SweepFit:
     before, after, gains = [], [], []
     for left in range(len(frames)):
         others = np.arange(len(frames)) != left
-        alone = _solve(gain[others], told[others], reading[others], table)
+        alone = _solve(gain[others], told[others], reading[others], table, [(log_gain, base)])
         gains.append(alone[0])
         for errors, (found_gain, found_base) in ((before, (0.0, 0.0)), (after, alone)):
             inverse = _depths(gain[others], told[others], reading[others], table, found_gain, found_base)
@@ -155,14 +155,16 @@ def _depths(gain, told, reading, table, log_gain, base) -> np.ndarray:
     return DEPTHS[_costs(gain, told, reading, table, log_gain, base).argmin(1)]
 
 
-def _solve(gain, told, reading, table) -> tuple[float, float]:
+STARTS = tuple((log_gain, 0.5) for log_gain in (-0.3, 0.0, 0.3))
+
+
+def _solve(gain, told, reading, table, starts=STARTS) -> tuple[float, float]:
     """log_gain and base blur of least cost, each cell at its best inverse depth."""
 
     def cost(x):
         best = _costs(gain, told, reading, table, x[0], abs(x[1])).min(1)
         return best.mean() + (x[0] / 0.25) ** 2 / len(best) + (x[1] / 0.8) ** 2 / len(best)
 
-    starts = [(log_gain, 0.5) for log_gain in (-0.3, 0.0, 0.3)]
     found = min(
         (minimize(cost, x, method='Nelder-Mead', options={'maxfev': 40, 'xatol': 5e-3, 'fatol': 1e-4}) for x in starts),
         key=lambda result: result.fun,
