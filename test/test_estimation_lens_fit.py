@@ -93,7 +93,8 @@ def test_quality(sigma, focus, word):
 def test_a_corrected_gain_leaves_the_focus():
     lens, sigma = lens_fit.corrected_gain(LENS, 0.1, 0.03)
     assert lens.gain == pytest.approx(LENS.gain * np.exp(0.1)) and lens.focus_dioptre == LENS.focus_dioptre
-    assert lens.quality == 'APPROXIMATE' and lens.gain_sigma == sigma == pytest.approx(np.hypot(0.03, lens_fit.READER_SIGMA))
+    assert lens.gain_sigma == sigma == pytest.approx(np.hypot(0.03, lens_fit.READER_SIGMA))
+    assert lens.quality == 'APPROXIMATE'
 
 
 # Readings of frames, with a reader that sees the truth
