@@ -31,15 +31,9 @@ THIRD_PARTY = {
 }
 PINNED = ('test', 'docs', 'ros-wheels', 'export', 'benchmark', 'rerun')  # extras that the tests run with
 NODES = {'depth_node', 'trainer_node', 'camera_simulator', 'rerun_view'}
-EXECUTABLES = {*NODES, 'demo', 'train', 'evaluate', 'benchmark', 'export'}
+EXECUTABLES = {*NODES, 'acceptance', 'calibrate_lens', 'plan_lens', 'demo', 'train', 'evaluate', 'benchmark', 'export'}
 # imported only where they are installed
 OPTIONAL = {'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'rerun_cli', 'tensorrt', 'transformers'}
-EXECUTABLES = {'depth_node', 'trainer_node', 'camera_simulator', 'demo', 'train', 'evaluate', 'benchmark'} | {
-    'calibrate_lens',
-    'plan_lens',
-    'acceptance',
-}
-OPTIONAL = {'gsplat'}  # imported only where it is installed
 
 
 @pytest.fixture(scope='module')
