@@ -16,13 +16,16 @@ INSTALLED := $(VENV)/.installed
 # A wheel of ROS 2 run inside another environment of such wheels would look for its libraries there.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo benchmark test coverage soak docs train lint venv clean
+.PHONY: demo acceptance benchmark test coverage soak docs train lint venv clean
 
 demo: venv  ## a ROS 2 graph turns defocused frames into scored metric depth
 	$(VENV)/bin/demo $(if $(TRAIN),--train) $(ARGS)
 
 benchmark: venv  ## what the node sustains on this machine; ARGS='network --device cuda' runs another suite
 	$(VENV)/bin/benchmark $(or $(ARGS),node --json out/benchmark.json)
+
+acceptance: venv  ## a board at 1.99 m, 100 frames over ROS 2, pass or fail
+	$(VENV)/bin/acceptance $(ARGS)
 
 test: venv  ## linter and tests
 	$(VENV)/bin/python -m pytest $(ARGS)

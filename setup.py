@@ -13,6 +13,9 @@ EXECUTABLES = {
     'demo': 'demo:main',
     'train': 'train:main',
     'evaluate': 'evaluate:main',
+    'calibrate_lens': 'calibrate_lens:main',
+    'plan_lens': 'plan_lens:main',
+    'acceptance': 'acceptance:main',
     'benchmark': 'benchmark:main',
     'export': 'export:main',
 }

@@ -7,6 +7,7 @@ from dfd_depth_ros.scenes.lens_files import read_lens, read_lens_values
 
 # name: CoC at infinity in pixels, worked out by hand from f^2 / (N (s - f) p)
 AT_INFINITY = {
+    'acceptance_35mm_f1.4': 134.5,
     'c_mount_25mm_f1.4': 32.8,
     'dslr_35mm_f2.8': 7.5,
     'pi_camera_module_3': 9.0,

@@ -31,7 +31,7 @@ THIRD_PARTY = {
 }
 PINNED = ('test', 'docs', 'ros-wheels', 'export', 'benchmark', 'rerun')  # extras that the tests run with
 NODES = {'depth_node', 'trainer_node', 'camera_simulator', 'rerun_view'}
-EXECUTABLES = {*NODES, 'demo', 'train', 'evaluate', 'benchmark', 'export'}
+EXECUTABLES = {*NODES, 'acceptance', 'calibrate_lens', 'plan_lens', 'demo', 'train', 'evaluate', 'benchmark', 'export'}
 # imported only where they are installed
 OPTIONAL = {'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'rerun_cli', 'tensorrt', 'transformers'}
 

@@ -19,7 +19,7 @@ from dfd_depth_ros.networks.precision import mixed
 from dfd_depth_ros.optics.psf import blur
 from dfd_depth_ros.optics.sensor import Sensor
 from dfd_depth_ros.optics.tone import from_srgb, to_srgb
-from dfd_depth_ros.scenes.textures import random_texture
+from dfd_depth_ros.scenes.textures import dead_leaves, random_texture
 
 COCS_PX = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 WINDOW, BORDER = 32, 32  # pixels: of a window, and left out at each side
@@ -64,15 +64,24 @@ def defocused(light: torch.Tensor, coc: float) -> torch.Tensor:
     return blur(light, light.new_tensor(coc)).clamp(0, 1)
 
 
-def bound(light: torch.Tensor, coc: float) -> np.ndarray:
+def bound(light: torch.Tensor, coc: float, camera: Sensor = CAMERA) -> np.ndarray:
     """Least standard deviation in pixels of CoC for each window of a sharp picture (3, H, W) in linear light. The
     variance is that of the sensor's noise and of 8-bit quantisation."""
     light = light.double()
     here, above, below = (defocused(light, value) for value in (coc, coc + DELTA, coc - DELTA))
     slope = (to_srgb(here + 1e-4) - to_srgb(here)) / 1e-4  # of the tone curve
-    variance = CAMERA.shot_noise * here + CAMERA.read_noise**2 + (1 / 255 / slope) ** 2 / 12
+    variance = camera.shot_noise * here + camera.read_noise**2 + (1 / 255 / slope) ** 2 / 12
     information = _means(((above - below) / (2 * DELTA)) ** 2 / variance) * 3 * WINDOW**2
     return 1 / np.sqrt(np.maximum(information, 1e-9))
+
+
+def floor_px(cocs, read_noise: float) -> np.ndarray:
+    """Least standard deviation in pixels of |CoC| for a window of a painted texture, the median over its windows, at
+    each of (N,) CoCs in pixels. read_noise: standard deviation over white."""
+    light = from_srgb(torch.from_numpy(dead_leaves(np.random.default_rng(0))).float().permute(2, 0, 1))
+    camera = Sensor(shot_noise=CAMERA.shot_noise, read_noise=read_noise)
+    at = np.geomspace(0.3, 40, 12)
+    return np.interp(cocs, at, [float(np.median(bound(light, coc, camera))) for coc in at])
 
 
 @torch.inference_mode()

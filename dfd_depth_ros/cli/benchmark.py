@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from dfd_depth_ros.benchmarks import adapt, data, limit, network, node, render, video
+from dfd_depth_ros.benchmarks import adapt, blur, data, limit, network, node, render, video
 from dfd_depth_ros.benchmarks.machine import machine
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.runs import strict
@@ -17,6 +17,7 @@ LENS = 'config/lenses/simulated_50mm_f1.4.yaml'
 SUITES = {
     'network': 'the estimator alone: time of a frame, frames in a second',
     'limit': 'error of the blur that DefocusNet reads, over the Cramer-Rao bound',
+    'blur': 'what the networks read of a known blur: the table that calibrate_lens and plan_lens use',
     'data': 'made-up scenes in a second, and their share of a training step',
     'render': 'the renderers: PSNR against a ray-traced lens, time of a forward and backward pass (no weights matter)',
     'adapt': 'online learning: a wrong lens, a right lens, and with --pairs real photographs, scored on unseen frames',
@@ -58,6 +59,7 @@ def main(argv=None) -> int:
         numbers = {
             'network': lambda: network.run(estimator, read_lens(LENS), tuple(options.size), options.frames),
             'limit': lambda: limit.run(estimator),
+            'blur': lambda: blur.run(estimator),
             'data': lambda: data.run(TrainConfig(size=256, fresh=3), estimator.device),
             'render': lambda: render.run(estimator.device),
             'adapt': lambda: adapt.run(

@@ -99,6 +99,7 @@ class DepthEstimator:
         gain, focus = (float(value) for value in prediction.lens[0, :2])
         inverse = prediction.inverse_depth()[0, 0].clamp(min=NEVER_BEYOND)
         sigma = torch.hypot(prediction.sigma[0, 0] / gain, inverse.new_tensor(lens.focus_dioptre_sigma))
+        sigma = torch.hypot(sigma, (focus - inverse) * lens.gain_sigma)
         far = prediction.far[0, 0]
         if self.temporal_filter == 'none' or prediction.probability is None:
             sides = mirrored(inverse, sigma, far, focus)

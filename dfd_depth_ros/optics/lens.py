@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass, fields, replace
 
 SIDES = ('both', 'behind', 'front')
+QUALITIES = ('UNCALIBRATED', 'APPROXIMATE', 'CALIBRATED')
 
 
 class LensError(ValueError):
@@ -28,7 +29,8 @@ class Lens:
     focal_length_m: f in metres. f_number: N = f / aperture diameter. pixel_pitch_m: metres per pixel of the image as
     processed (it grows when the image shrinks). focus_dioptre: 1 / focus distance, 0 = infinity.
     focus_dioptre_sigma: one standard deviation of it, 0 = exact. side: which side of the focal plane the scene may lie
-    on, 'both', 'behind' or 'front'. Raises LensError where a value is not physical.
+    on, 'both', 'behind' or 'front'. gain_sigma: one standard deviation of K over K, 0 = exact. quality: how well the
+    lens is known, see `calibrate_lens`. Raises LensError where a value is not physical.
     """
 
     focal_length_m: float
@@ -37,24 +39,27 @@ class Lens:
     focus_dioptre: float
     focus_dioptre_sigma: float = 0.0
     side: str = 'both'
+    gain_sigma: float = 0.0
+    quality: str = 'UNCALIBRATED'
 
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != 'side' and not math.isfinite(value):
+            if field.name not in _WORDS and not math.isfinite(value):
                 raise LensError(f'lens {field.name} is {value}; it must be a finite number')
         for name in ('focal_length_m', 'f_number', 'pixel_pitch_m'):
             if getattr(self, name) <= 0:
                 raise LensError(f'lens {name} is {getattr(self, name):g}; it must be above zero')
-        for name in ('focus_dioptre', 'focus_dioptre_sigma'):
+        for name in ('focus_dioptre', 'focus_dioptre_sigma', 'gain_sigma'):
             if getattr(self, name) < 0:
                 raise LensError(f'lens {name} is {getattr(self, name):g}; it must not be negative')
         if self.focus_dioptre * self.focal_length_m >= 1:
             raise LensError(
                 f'focus distance {1 / self.focus_dioptre:g} m lies inside the focal length {self.focal_length_m:g} m'
             )
-        if self.side not in SIDES:
-            raise LensError(f'lens side is {self.side!r}; it must be one of {", ".join(SIDES)}')
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise LensError(f'lens {name} is {getattr(self, name)!r}; it must be one of {", ".join(words)}')
 
     @classmethod
     def focused_at(cls, focus_distance_m: float, **values) -> 'Lens':
@@ -104,7 +109,7 @@ class Lens:
         values = {name: value for name, value in values.items() if value is not None}
         known = {field.name for field in fields(cls)}
         state = {
-            name: value if name == 'side' else _number(name, value) for name, value in values.items() if name in known
+            name: value if name in _WORDS else _number(name, value) for name, value in values.items() if name in known
         }
         missing = [name for name in ('focal_length_m', 'f_number', 'pixel_pitch_m') if name not in state]
         if missing:
@@ -118,7 +123,8 @@ class Lens:
         return cls.focused_at(_number('focus_distance_m', values['focus_distance_m']), **state)
 
 
-_DEFAULTS = (('focus_dioptre_sigma', 0.0), ('side', 'both'))
+_WORDS = {'side': SIDES, 'quality': QUALITIES}
+_DEFAULTS = (('focus_dioptre_sigma', 0.0), ('side', 'both'), ('gain_sigma', 0.0), ('quality', 'UNCALIBRATED'))
 # What a camera lens can be said to have; beyond lies a slip of the unit. name: (least, most, unit)
 _LIKELY = {
     'focal_length_m': (5e-4, 1.2, ' m'),

@@ -18,7 +18,7 @@ from dfd_depth_ros.ros.poses import to_pose_message
 from dfd_depth_ros.ros.qos import reliable
 from dfd_depth_ros.scenes.frame import Frame
 from dfd_depth_ros.scenes.lens_files import read_lens
-from dfd_depth_ros.scenes.simulated import MILD_NOISE, SCENES, camera_loop, film_set
+from dfd_depth_ros.scenes.simulated import BOARD_M, MILD_NOISE, SCENES, camera_loop, film_set
 
 TOPICS = {
     'image_raw': Image,
@@ -32,6 +32,7 @@ KEPT = 30  # frames that a reliable listener may lag behind: a recorder on a bus
 PARAMETERS = {
     'rate_hz': Spec(5.0, 'Frames in a second.', 'Hz', low=0.01, high=1000.0, live=True),
     'scene': Spec('motorcycle', 'What the camera looks at.', choices=SCENES),
+    'board_m': Spec(BOARD_M, 'Distance of the board of scene board.', 'm', low=0.05, high=1000.0),
     'lens_file': Spec(
         'config/lenses/simulated_50mm_f1.4.yaml', 'Lens; of it, a procedural scene takes the focal length.'
     ),
@@ -74,7 +75,8 @@ class CameraSimulator(Node):
     def _rendered(self):
         values = self._values
         size, count = (values['width'], values['height']), values['loop_frames']
-        scene, lens, motion = film_set(values['scene'], read_lens(values['lens_file']), size, values['seed'])
+        told = read_lens(values['lens_file'])
+        scene, lens, motion = film_set(values['scene'], told, size, values['seed'], values['board_m'])
         sensor = replace(MILD_NOISE, base_blur_px=values['lens_error.base_blur_px'])
         errors = {f'{name}_error': values[f'lens_error.{name}'] for name in ('f_number', 'focus')}
         loop = camera_loop(scene, lens, count, size, motion, sensor, values['seed'], **errors)

@@ -24,6 +24,7 @@ from dfd_depth_ros.ros.inputs import Inputs, sentence
 from dfd_depth_ros.ros.lens_sources import LensSource
 from dfd_depth_ros.ros.outputs import Outputs, RCLError, Result, limited
 from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, changed, declare
+from dfd_depth_ros.ros.reach import Reach
 from dfd_depth_ros.ros.worker import Worker
 
 REPORT_PERIOD_S = 1.0
@@ -82,6 +83,8 @@ class DepthNode(LifecycleNode):
             on_cpu = self.settings | {'device': 'cpu'}
             loaded = self._within_memory(lambda: self._load(self.settings), lambda: self._load(on_cpu))
             estimator = replaceable(loaded, self._renew, self._on_way_back)
+            self._reach = Reach(self.settings['weights'], self.settings['range.max_sigma_share'])
+            self._told_reach = False
             self._outputs = Outputs(self, self._on_incompatible_qos)
             self._subscribe()
         except Exception as error:
@@ -162,6 +165,7 @@ class DepthNode(LifecycleNode):
             settings = changed(self.settings, parameters, DEPTH_PARAMETERS, configured)
             if configured:
                 self._lens.configure(settings)
+                self._reach.check(settings['range.max_sigma_share'])
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self.settings = settings
@@ -198,7 +202,8 @@ class DepthNode(LifecycleNode):
         estimate = self._within_memory(lambda: self._estimator.estimate(*frame), lambda: self._estimate_on_cpu(*frame))
         quality, age = view.match.quality, f'{view.match.age_s:.3f}'
         self.monitor.fact(lens_quality=quality, lens_age_s=age, notes='; '.join(estimate.notes))
-        estimate = limited(estimate, settings['range.min_m'], settings['range.max_m'])
+        farthest = min(settings['range.max_m'], self._show_reach(view.match.lens, settings['range.max_sigma_share']))
+        estimate = limited(estimate, settings['range.min_m'], farthest)
         camera = view.info, view.camera, view.distortion
         return Result(message.header, view.image, view.match.lens, estimate, *camera)
 
@@ -220,6 +225,15 @@ class DepthNode(LifecycleNode):
         self._estimator.move('cpu')
         show_weights(self.monitor, self._estimator)
         return self._estimator.estimate(*frame)
+
+    def _show_reach(self, lens, share: float) -> float:
+        """The distance beyond which depth is not published, after telling it."""
+        near, far = self._reach.of(lens, share)
+        self.monitor.fact(lens_calibration=lens.quality, lens_reach_m=f'{near:.2f} to {far:.2f}')
+        if not self._told_reach:
+            self._told_reach = True
+            self.get_logger().info(self._reach.sentence(lens, share))
+        return self._reach.farthest(lens, share)
 
     def _swap(self) -> None:
         if self._hot_swap:

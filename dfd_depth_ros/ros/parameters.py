@@ -89,6 +89,9 @@ DEPTH_PARAMETERS = {
     ),
     'range.min_m': Spec(0.0, 'Nearer depth is published as -Inf.', 'm', live=True),
     'range.max_m': Spec(math.inf, 'Farther depth is published as +Inf.', 'm', live=True),
+    'range.max_sigma_share': Spec(
+        0.0, 'Depth beyond the distance at which the expected sigma exceeds this share is +Inf; 0: no limit.', live=True
+    ),
     'points.max_sigma_m': Spec(0.25, 'Points with a larger sigma are left out.', 'm', live=True),
     'points.stride': Spec(1, 'Every n-th row and column becomes points.', 'pixel', low=1, high=1000, live=True),
     'points.organised': Spec(False, 'Keep the shape of the image, NaN where a point is left out.', live=True),

@@ -4,7 +4,8 @@
      "lens": {"focal_length_m": 0.035, "f_number": 2.8, "focus_distance_m": 1.65, "pixel_pitch_m": 3.6e-5},
      "intrinsics": {"fx": 972.2, "fy": 972.2, "cx": 320, "cy": 216}, "pose": [[...4x4 camera-to-world]]}
 
-Depth is a 16-bit PNG in millimetres (0 = unknown) or float32 metres in .npy; `coc` is float32 pixels in .npy. Only
+Depth is a 16-bit PNG in millimetres (0 = unknown) or float32 metres in .npy, or for a flat target that faces the
+camera one number, `"depth_m": 1.25`; `coc` is float32 pixels in .npy. Only
 `image` or `aif` must be there: `aif` and `depth` without `image` make an RGB-D source. Extra keys are ignored.
 """
 
@@ -41,7 +42,11 @@ class _Entry:
         for key, shape in shapes.items():
             if shape != shapes[first]:
                 raise FramesError(f'{self.where}: {key} is {_size(shape)} pixels but {first} is {_size(shapes[first])}')
-        return Frame(**self.values, **arrays)
+        values = dict(self.values)
+        flat = values.pop('depth_m', None)
+        if flat is not None and 'depth' not in arrays:
+            arrays['depth'] = np.full(shapes[first], flat, np.float32)
+        return Frame(**values, **arrays)
 
 
 class FramesFolder(Sequence):
@@ -162,6 +167,12 @@ def _stamp(value) -> float:
     return float(value)
 
 
+def _distance(value) -> float:
+    if not (np.isfinite(float(value)) and float(value) > 0):
+        raise ValueError
+    return float(value)
+
+
 def _picture(path: Path, where: str) -> np.ndarray:
     """(H, W, 3) uint8 RGB in the pixel order of the file: depth and intrinsics refer to that, not to EXIF rotation."""
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -201,10 +212,12 @@ def _size(shape) -> str:
 
 _READERS = {'image': _picture, 'aif': _picture, 'depth': _depth, 'coc': _plane}
 _PARSERS = {'lens': Lens.from_dict, 'intrinsics': _intrinsics, 'pose': _pose, 'stamp': _stamp, 'sequence': str}
+_PARSERS['depth_m'] = _distance
 _EXPECTED = {
     'lens': 'an object',
     'intrinsics': 'an object with positive fx, fy and finite cx, cy',
     'pose': 'a 4x4 matrix of finite numbers',
     'stamp': 'a finite number of seconds',
     'sequence': 'text',
+    'depth_m': 'a distance in metres above zero',
 }

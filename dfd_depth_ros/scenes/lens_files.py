@@ -1,6 +1,7 @@
 """Lens files: one YAML mapping for each lens, with the keys of a frames folder and a description."""
 
 import os
+from pathlib import Path
 
 import yaml
 
@@ -26,3 +27,14 @@ def read_lens_values(path: str | os.PathLike) -> dict:
 def read_lens(path: str | os.PathLike) -> Lens:
     """The lens in a lens file. Raises LensError where the file or a value is wrong."""
     return Lens.from_dict(read_lens_values(path))
+
+
+def write_lens(path: str | os.PathLike, values: dict, comments: dict[str, str], head: str) -> None:
+    """Write a lens file: `head` as comment on top, then each value with its comment above it."""
+    lines = [f'# {line}' for line in head.splitlines()]
+    for name, value in values.items():
+        lines += [f'# {line}' for line in comments.get(name, '').splitlines()]
+        lines.append(yaml.safe_dump({name: value}, width=1000, allow_unicode=True).strip())
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')

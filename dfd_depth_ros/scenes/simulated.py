@@ -20,10 +20,11 @@ from dfd_depth_ros.optics.tone import from_srgb, to_srgb
 from dfd_depth_ros.scenes.frame import Frame, Intrinsics
 from dfd_depth_ros.scenes.motorcycle import load_motorcycle
 from dfd_depth_ros.scenes.procedural import FARTHEST, random_lens, random_scene
-from dfd_depth_ros.scenes.textures import random_texture
+from dfd_depth_ros.scenes.textures import SIZE, dead_leaves, random_texture
 
 MILD_NOISE = Sensor(shot_noise=1e-4, read_noise=1e-3)
-SCENES = ('motorcycle', 'procedural')
+SCENES = ('motorcycle', 'procedural', 'board')
+BOARD_M = 1.99  # where the board stands that Isaac's stereo node is accepted with
 PARALLAX_PX = 12.0  # of the nearest point of a procedural scene, at the ends of the sway
 TEXTURES = 12  # painted for a procedural scene
 PLANE_PX = 1.0  # of CoC between the planes that defocus is rendered with
@@ -49,11 +50,16 @@ class Motion:
         return (near + far) / 2 + (near - far) / 2 * math.cos(2 * math.pi * phase)
 
 
-def film_set(name: str, lens: Lens, size: tuple[int, int], seed: int = 0) -> tuple[Frame, Lens, Motion]:
+def film_set(
+    name: str, lens: Lens, size: tuple[int, int], seed: int = 0, board_m: float = BOARD_M
+) -> tuple[Frame, Lens, Motion]:
     """Scene, lens and motion to be filmed. 'motorcycle' is filmed with the given lens. 'procedural' is a made-up room,
-    another one for each seed; only the focal length is taken from `lens`, aperture and focus are drawn to suit it."""
+    another one for each seed; only the focal length is taken from `lens`, aperture and focus are drawn to suit it.
+    'board' is a textured board at `board_m` metres, filmed with the given lens, whose focus stays."""
     if name == 'motorcycle':
         return load_motorcycle(), lens, Motion()
+    if name == 'board':
+        return board(lens, size, seed, board_m), lens, Motion(focus_m=(lens.focus_distance_m,) * 2)
     if name != 'procedural':
         raise ValueError(f'scene is {name!r}; it must be one of {", ".join(SCENES)}')
     width, height = (side + 8 * int(PARALLAX_PX) for side in size)
@@ -71,6 +77,21 @@ def film_set(name: str, lens: Lens, size: tuple[int, int], seed: int = 0) -> tup
         intrinsics=Intrinsics(room.fx, room.fx, (width - 1) / 2, (height - 1) / 2),
     )
     return scene, lens, Motion((sway, sway / 4), (1 / (1.1 * focus), 1 / (0.9 * focus)))
+
+
+def board(lens: Lens, size: tuple[int, int], seed: int = 0, distance_m: float = BOARD_M) -> Frame:
+    """RGB-D frame of a board painted with dead leaves, larger than a picture of (width, height) pixels."""
+    width, height = (side + 8 * int(PARALLAX_PX) for side in size)
+    rng = np.random.default_rng(seed)
+    rows = [[dead_leaves(rng) for _ in range(-(-width // SIZE))] for _ in range(-(-height // SIZE))]
+    paint = np.vstack([np.hstack(row) for row in rows])[:height, :width]
+    fx = lens.focal_length_m / lens.pixel_pitch_m
+    return Frame(
+        'board',
+        aif=np.ascontiguousarray((paint * 255).round().astype(np.uint8)),
+        depth=np.full((height, width), distance_m, np.float32),
+        intrinsics=Intrinsics(fx, fx, (width - 1) / 2, (height - 1) / 2),
+    )
 
 
 def true_lens(told: Lens, f_number_error: float = 0.0, focus_error: float = 0.0) -> Lens:
