@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from dfd_depth_ros.networks.depth import CELL
-from dfd_depth_ros.networks.model import STRIDE
+from dfd_depth_ros.networks.scales import STRIDE
 from dfd_depth_ros.paths import resolve_path
 
 WINDOW = 17  # pixels on a side, over which texture is judged

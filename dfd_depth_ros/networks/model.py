@@ -10,9 +10,8 @@ from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.blocks import fuse
 from dfd_depth_ros.networks.defocus import Defocus, DefocusNet
 from dfd_depth_ros.networks.depth import CELL, NEIGHBOURS, DepthNet
+from dfd_depth_ros.networks.scales import doubled, halved, padded
 from dfd_depth_ros.optics.residual import LensResidual
-
-STRIDE = 32
 
 ARCHITECTURES = {
     'dfd_small': {
@@ -77,19 +76,25 @@ class DfdModel(nn.Module):
         self.defocus_net = DefocusNet(**shape['defocus'])
         self.depth_net = DepthNet(features=shape['defocus']['quarter'], **shape['depth'])
         self.residual = LensResidual()
+        self.trust = nn.Parameter(torch.full((2,), 0.5))  # in the picture as it is, and at half the size
         self.register_buffer('sigma_scale', torch.ones(()))
 
     def forward(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both') -> Prediction:
         return self.read(self.distribution(image, lens, side), image.shape[-2:])
 
     def distribution(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both') -> Distribution:
-        """What the networks say about each cell; sides that are no multiple of 32 are padded."""
-        height, width = image.shape[-2:]
-        defocus = self.defocus_net(pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode='replicate'))
-        lens = self.residual(lens)
-        logits, belong = self.depth_net(defocus, lens)
+        """What the networks say about each cell, from two looks (`networks.scales`)."""
+        image, lens = padded(image), self.residual(lens)
+        defocus, logits, belong = self._look(image, lens)
+        smaller, its_lens = halved(image, lens)
+        wider = doubled(self._look(padded(smaller), its_lens)[1], logits.shape[-2:])
+        logits = self.trust[0] * logits + self.trust[1] * wider
         logits = posterior.masked(logits, posterior.possible(lens[:, 0] * lens[:, 1], side))
         return Distribution(logits, belong, lens, defocus)
+
+    def _look(self, image, lens):
+        defocus = self.defocus_net(image)
+        return defocus, *self.depth_net(defocus, lens)
 
     def read(self, found: Distribution, size: tuple[int, int]) -> Prediction:
         """One CoC with its sigma and side for each of (H, W) pixels."""
