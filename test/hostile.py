@@ -13,8 +13,8 @@ from std_msgs.msg import Header, UInt8MultiArray
 
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.weights import to_bytes
-from dfd_depth_ros.ros.lens_sources import MESSAGE_NAMES
 from dfd_depth_ros.scenes.encodings import _COLOUR
+from dfd_depth_ros.scenes.lens_metadata import STATE_NAMES
 
 UINT32 = st.one_of(st.integers(0, 40), st.integers(0, 2**32 - 1), st.just(2**32 - 1))
 NUMBERS = st.one_of(
@@ -75,7 +75,7 @@ CAMERA_INFOS = st.builds(
 JOINT_STATES = st.builds(
     JointState,
     header=HEADERS,
-    name=st.lists(st.one_of(st.sampled_from(MESSAGE_NAMES), TEXT), max_size=6),
+    name=st.lists(st.one_of(st.sampled_from(STATE_NAMES), TEXT), max_size=6),
     position=st.lists(NUMBERS, max_size=6),
     velocity=st.lists(NUMBERS, max_size=3),
 )

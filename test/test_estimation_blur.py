@@ -7,6 +7,7 @@ import pytest
 
 from dfd_depth_ros.estimation import blur
 from dfd_depth_ros.networks.model import DfdModel
+from dfd_depth_ros.networks.precision import stored
 
 ROWS = [
     {'coc_px': 0.5, 'read_px': 1.2, 'spread_px': 0.5, 'error_px': 0.6, 'cells': 9},
@@ -82,3 +83,10 @@ def test_a_reading_has_a_value_for_each_cell():
     reading = blur.read_blur(DfdModel().eval(), image)
     assert reading.magnitude.shape == reading.usable.shape == (16, 24)
     assert reading.textured > 0.9 and reading.saturated == 0 and (reading.magnitude >= 0).all()
+
+
+def test_networks_stored_in_half_precision_read_the_same():
+    image = np.random.default_rng(3).integers(0, 200, (64, 96, 3), dtype=np.uint8)
+    model = DfdModel().eval()
+    exact = blur.read_blur(model, image).magnitude
+    np.testing.assert_allclose(blur.read_blur(stored(model), image).magnitude, exact, rtol=0.1, atol=0.1)

@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from dfd_depth_ros.estimation.blur import cell_means, cell_range, read_blur
+from dfd_depth_ros.networks.precision import as_stored
 from dfd_depth_ros.training.data import Pairs, expose
 
 SEED = 90_001  # no training run has it
@@ -44,7 +45,7 @@ def _compared(estimator, image, coc, lens) -> np.ndarray:
     """True |CoC|, that of DefocusNet and that of both networks, (3, N), of the usable cells of a picture."""
     picture = (image * 255).round().byte().permute(1, 2, 0).numpy()
     reading = read_blur(estimator.model, picture)
-    with torch.inference_mode():
+    with torch.inference_mode(), as_stored(estimator.model):
         both = estimator.model(image[None].to(estimator.device), lens[None].to(estimator.device))
     usable = reading.usable & (cell_range(coc) < FLAT)
     final = cell_means(both.coc[0, 0].float().abs().cpu().numpy())

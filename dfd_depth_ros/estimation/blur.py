@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from dfd_depth_ros.networks.depth import CELL
+from dfd_depth_ros.networks.precision import as_stored
 from dfd_depth_ros.networks.scales import STRIDE
 from dfd_depth_ros.paths import resolve_path
 
@@ -93,7 +94,8 @@ def read_blur(model, image: np.ndarray) -> BlurReading:
     image = np.ascontiguousarray(image[:height, :width])
     device = next(model.parameters()).device
     pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
-    magnitude = model.defocus_net(pixels).magnitude[0, 0].float().cpu().numpy()
+    with as_stored(model):
+        magnitude = model.defocus_net(pixels).magnitude[0, 0].float().cpu().numpy()
     textured, white = texture(image)
     usable = by_cell(textured & ~white, 1.0)
     return BlurReading(magnitude, usable, float(textured.mean()), float(white.mean()))

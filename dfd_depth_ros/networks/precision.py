@@ -27,6 +27,12 @@ def stored(model: DfdModel) -> DfdModel:
     return model
 
 
+def as_stored(model: DfdModel) -> torch.autocast:
+    """Context in which a model runs, or a part of it, in the precision that its convolutions are stored in."""
+    weights = next(module.weight for module in model.modules() if isinstance(module, torch.nn.Conv2d))
+    return mixed(weights.device, weights.dtype == torch.bfloat16)
+
+
 @torch.inference_mode()
 def can_be_trusted(model: DfdModel, device: torch.device | str) -> bool:
     """Whether bfloat16 gives what float32 gives on a test picture, to within TOLERANCE; a model of NaN cannot."""
