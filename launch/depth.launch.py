@@ -28,7 +28,7 @@ VIEWERS = {
 ARGUMENTS = {
     'namespace': ('', 'Namespace of the camera, whose image_raw and camera_info are read.'),
     'lens_file': ('', 'Lens file: package://, absolute or relative path. Empty: as in params_file.'),
-    'lens_source': ('', 'parameters or joint_state. Empty: as in params_file.'),
+    'lens_source': ('', 'parameters, joint_state or diagnostics. Empty: as in params_file.'),
     'weights': ('', 'Weights file: package://, absolute or relative path. Empty: as in params_file.'),
     'device': ('', 'auto, cpu or cuda. Empty: as in params_file.'),
     'params_file': ('config/depth.yaml', 'Parameter file of the node: package://, absolute or relative path.'),

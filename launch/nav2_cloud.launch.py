@@ -14,7 +14,7 @@ from dfd_depth_ros.paths import share_directory
 ARGUMENTS = {
     'namespace': ('camera', 'Namespace of the camera; nav2_voxel_layer.yaml listens in /camera.'),
     'lens_file': ('', 'Lens file: package://, absolute or relative path. Empty: as in params_file.'),
-    'lens_source': ('', 'parameters or joint_state. Empty: as in params_file.'),
+    'lens_source': ('', 'parameters, joint_state or diagnostics. Empty: as in params_file.'),
     'weights': ('', 'Weights file: package://, absolute or relative path. Empty: as in params_file.'),
     'device': ('', 'auto, cpu or cuda. Empty: as in params_file.'),
     'params_file': ('config/nav2_cloud.yaml', 'Parameter file of the depth node.'),

@@ -26,7 +26,7 @@ OVERRIDES = {
 ARGUMENTS = {
     'namespace': ('', 'Namespace of the camera, whose image_raw and camera_info are read.'),
     'lens_file': ('', 'Lens file: package://, absolute or relative path. Empty: as in the parameter files.'),
-    'lens_source': ('', 'parameters or joint_state. Empty: as in the parameter files.'),
+    'lens_source': ('', 'parameters, joint_state or diagnostics. Empty: as in the parameter files.'),
     'weights': ('', 'Weights to begin with. Empty: as in the parameter files.'),
     'device': ('', 'auto, cpu or cuda. Empty: as in the parameter files.'),
     'params_file': ('config/depth.yaml', 'Parameter file of the depth node: package://, absolute or relative path.'),

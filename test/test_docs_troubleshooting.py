@@ -12,7 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / 'docs' / 'troubleshooting.md'
 # What a node can come to say is said in these modules; the others belong to commands, and to calls from Python.
 SPOKEN = ('ros/', 'estimation/', 'networks/weights.py', 'optics/lens.py', 'scenes/encodings.py', 'scenes/lens_files.py')
-SPOKEN += ('paths.py',)
+SPOKEN += (
+    'paths.py',
+    'optics/breathing.py',
+    'optics/distortion.py',
+    'scenes/calibration.py',
+    'scenes/lens_metadata.py',
+)
 SILENT = ('ros/graph.py', 'ros/player.py', 'ros/recorder.py', 'ros/camera_simulator.py')
 TELLING = {'error', 'condition', 'warning', 'failure'}
 PLACEHOLDER = re.compile('…+')

@@ -54,7 +54,7 @@ def parameters(file):
     return yaml.safe_load((CONFIG / file).read_text())
 
 
-@pytest.mark.parametrize('name', ['depth', 'demo', 'trainer', 'nav2_cloud', 'depth_image_proc'])
+@pytest.mark.parametrize('name', ['depth', 'demo', 'trainer', 'nav2_cloud', 'depth_image_proc', 'multi_camera'])
 def test_every_argument_has_a_default_and_an_explanation(entities, name):
     arguments = declared(entities(name))
     assert arguments and all(a.description and a.default_value is not None for a in arguments.values())

@@ -1,5 +1,7 @@
 """depth_node with the lens in diagnostics: what camera_ros publishes becomes depth, and what is wrong is named."""
 
+import time
+
 import pytest
 
 pytest.importorskip('rclpy')
@@ -9,7 +11,7 @@ from node_bench import CAMERA, FRAME_ID, LENS, Bench, wait
 from sensor_msgs.msg import CameraInfo, JointState, PointCloud2
 
 from dfd_depth_ros.optics.lens import Lens
-from dfd_depth_ros.ros import depth_node, messages
+from dfd_depth_ros.ros import depth_node, messages, silence
 
 BY_METADATA = LENS | {'lens.source': 'diagnostics', 'lens.wait_s': 1.0}
 
@@ -128,31 +130,22 @@ def test_strange_stamps_are_named():
         made.status(lambda level, text, values: 'lens stamp jumped back by 2.000 s; earlier ones are forgotten' in text)
 
 
-def test_metadata_that_stops(monkeypatch):
-    with bench(policy='static') as made:
-        now = [100.0]
-        monkeypatch.setattr(made.node._inputs, '_now', lambda: now[0])
-        made.send(0, metadata(LensPosition='0.5'), 'lens_metadata')
-        wait(lambda: made.node._inputs._lens_heard == 100.0)
-        for later, told in ((104.9, None), (105.0, '5.0'), (109.0, '5.0'), (111.0, '10.0'), (199.0, '80.0')):
-            now[0] = later
-            made.send(later)
-            made.depth(later)
-            condition = made.node.monitor.report(True)[2].get('condition.lens_silence')
-            assert condition == (told and f'no lens state for {told} s on lens_metadata'), later
-        made.send(200, metadata(LensPosition='0.5'), 'lens_metadata')
-        wait(lambda: made.node._inputs._lens_heard == 199.0)
-        made.send(200)
-        made.depth(200)
-        assert 'condition.lens_silence' not in made.node.monitor.report(True)[2]
-
-
-def test_a_lens_that_is_held_may_be_silent(monkeypatch):
-    with bench(policy='hold') as made:
-        monkeypatch.setattr(made.node._inputs, '_now', lambda: 1e9)
+@pytest.mark.parametrize(('policy', 'silent'), [('static', ['lens_metadata']), ('hold', [])])
+def test_metadata_that_stops_is_named_unless_the_last_state_holds(monkeypatch, policy, silent):
+    with bench(policy=policy) as made:
+        later = time.monotonic() + silence.SILENCE_S
+        monkeypatch.setattr(made.node._inputs._silence, '_now', lambda: later)
         made.send(0)
+        made.send(0, CameraInfo(), 'camera_info')
         made.depth(0)
-        assert 'condition.lens_silence' not in made.node.monitor.report(True)[2]
+
+        def told(level, text, values):
+            return [name.removeprefix('condition.silent.') for name in values if 'silent.lens' in name] == silent
+
+        made.status(told)
+        monkeypatch.undo()
+        made.send(1, metadata(LensPosition='0.5'), 'lens_metadata')
+        made.status(lambda level, text, values: 'condition.silent.lens_metadata' not in values)
 
 
 @pytest.mark.parametrize(

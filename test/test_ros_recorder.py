@@ -12,6 +12,7 @@ pytest.importorskip('rclpy')
 from functools import partial
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -197,3 +198,24 @@ def test_graph_says_what_did_not_come(ros_domain, tmp_path, monkeypatch):
     with pytest.raises(graph.GraphError) as error, graph.Graph(BagWriter(tmp_path / 'bag'), tmp_path) as running:
         running.wait_for('depth/image_rect')
     assert str(error.value) == 'no depth/image_rect came within 0 s'
+
+
+def test_metadata_of_the_lens_are_played_as_such(ros, tmp_path):
+    from test_scenes_bag_lenses import images, metadata
+    from test_scenes_bags import write
+
+    bag = write(tmp_path / 'bag', [*images(1), ('/cam/lens_metadata', metadata(10**9, LensPosition='0.5'), 10**9)])
+    node, heard = ros.create_node('reader'), []
+    node.create_subscription(DiagnosticArray, 'lens_metadata', heard.append, reliable())
+    source = Player(bag, read_bag(bag, LENS), 'raw')
+    wait(source._outputs['/cam/lens_metadata'].get_subscription_count)
+    list(source.play())
+
+    def arrived():
+        rclpy.spin_once(node, timeout_sec=0.01)
+        return heard
+
+    wait(arrived)
+    source.close()
+    (pair,) = heard[0].status[0].values
+    assert (pair.key, pair.value) == ('LensPosition', '0.5')

@@ -18,6 +18,7 @@ from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation import runs
 from dfd_depth_ros.evaluation.strip import write_strip
 from dfd_depth_ros.evaluation.table import text_table
+from dfd_depth_ros.scenes.bag_lenses import SOURCES
 from dfd_depth_ros.scenes.bags import BagFrames, BagWriter, read_bag
 from dfd_depth_ros.scenes.lens_files import read_lens
 from dfd_depth_ros.scenes.simulated import SCENES
@@ -136,7 +137,7 @@ def _record_bag(options, bag: Path) -> None:
     parameters = {
         'weights': options.weights,
         'image_transport': transport,
-        'lens.source': 'joint_state' if 'lens' in played.topics else 'parameters',
+        'lens.source': SOURCES.get(played.kinds.get('lens'), 'parameters'),
         **({'lens.file': options.lens} if options.lens else {}),
     }
     with Graph(BagWriter(bag), options.out) as graph:

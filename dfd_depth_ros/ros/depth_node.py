@@ -178,8 +178,8 @@ class DepthNode(LifecycleNode):
         settings, stamp = self.settings, messages.to_nanoseconds(message.header.stamp)
         try:
             result = self._estimate(message, stamp, settings)
+            facts = self._lens.facts() | {'weights_digest': self._estimator.digest}
             self._outputs.publish_depth(result)
-            self._outputs.publish_model(result, weights_digest=self._estimator.digest, **self._lens.facts())
         except Exception as error:
             if self._outputs is None:  # it took longer than the node would wait for it
                 self.monitor.dropped('deactivated')
@@ -189,7 +189,7 @@ class DepthNode(LifecycleNode):
             return
         latency_s = (self.get_clock().now().nanoseconds - stamp) / 1e9
         self.monitor.published(latency_s, time.perf_counter() - started)
-        for problem in self._outputs.publish_rest(result, settings):
+        for problem in self._outputs.publish_rest(result, settings) + self._outputs.publish_model(result, facts):
             self.monitor.error('publish', problem)
 
     def _estimate(self, message: Image | CompressedImage, stamp: int, settings: dict) -> Result:

@@ -1,7 +1,6 @@
 """What a camera says: its images, its calibration and its lens. Callbacks only store; reading is done in a worker."""
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,9 +18,7 @@ from dfd_depth_ros.scenes import calibration
 from dfd_depth_ros.scenes.frame import Intrinsics
 from dfd_depth_ros.scenes.lens_metadata import NoLensMetadataError
 
-LENS_SILENCE_S = 5.0
 LENS_TOPICS = {'joint_state': (JointState, 'lens'), 'diagnostics': (DiagnosticArray, 'lens_metadata')}
-
 OPTIONAL = ('weights', 'pose')  # topics that may be silent for ever
 
 
@@ -40,23 +37,12 @@ class View:
 
 class Inputs:
     """The subscriptions to a camera. lens: the configured source of lens states. on_image(message) is called in the
-    executor. loss: what an uncalibrated camera costs, for the diagnostics. now(): seconds on a clock that never
-    jumps."""
+    executor. loss: what an uncalibrated camera costs, for the diagnostics."""
 
-    def __init__(
-        self,
-        node,
-        settings: dict,
-        lens: LensSource,
-        monitor: Monitor,
-        on_image: Callable,
-        loss: str,
-        now: Callable[[], float] = time.monotonic,
-    ):
-        self._node, self._lens, self._monitor, self._loss, self._now = node, lens, monitor, loss, now
-        self._lens_heard, self._has_state = now(), False
+    def __init__(self, node, settings: dict, lens: LensSource, monitor: Monitor, on_image: Callable, loss: str):
+        self._node, self._lens, self._monitor, self._loss = node, lens, monitor, loss
         self._info: CameraInfo | None = None
-        self._has_info, self._is_first = threading.Event(), True
+        self._has_info, self._is_first, self._has_state = threading.Event(), True, False
         self._subscriptions: list = []
         self._silence = Silence(node, monitor)
         self.report_silence = self._silence.report
@@ -97,7 +83,7 @@ class Inputs:
         except ValueError as error:
             self._monitor.error('lens', f'lens message refused: {error}')
             return
-        self._lens_heard, self._has_state = self._now(), True
+        self._has_state = True
         text = f'lens message has unknown names: {", ".join(added.unknown)}' if added.unknown else ''
         self._monitor.condition('lens', text)
         if added.problem:
@@ -119,7 +105,6 @@ class Inputs:
         if self._is_first:
             self._has_info.wait(settings['lens.wait_s'])  # the first camera_info may come after the first image
         self._is_first = False
-        self._report_lens_silence(settings)
         stamp, info = messages.to_nanoseconds(message.header.stamp), self._info
         image = messages.to_rgb(message, settings['max_pixels'])
         camera, distortion, problem = self._calibration(info, image, settings['rectified'])
@@ -141,16 +126,6 @@ class Inputs:
         except (calibration.CalibrationError, DistortionError) as error:
             return camera, distortion, f'{error}; {self._loss}'
         return camera, distortion, ''
-
-    def _report_lens_silence(self, settings: dict) -> None:
-        """A condition where lens states are long in coming. The seconds double, so that the log is not flooded."""
-        if settings['lens.source'] not in LENS_TOPICS or settings['lens.policy'] == 'hold':
-            return
-        topic, silence, told = LENS_TOPICS[settings['lens.source']][1], self._now() - self._lens_heard, LENS_SILENCE_S
-        while 2 * told <= silence:
-            told *= 2
-        is_silent = silence >= LENS_SILENCE_S
-        self._monitor.condition('lens_silence', f'no lens state for {told:.1f} s on {topic}' if is_silent else '')
 
 
 def _sensor_pixels(info: CameraInfo | None, image: np.ndarray) -> float | None:

@@ -72,10 +72,13 @@ class Outputs:
                     problems.append(f'{topic} could not be published: {error}')
         return problems
 
-    def publish_model(self, result: Result, **facts: str) -> None:
-        """Publish `lens_model` where it is news. facts: see `lens_model`. Raises RCLError where it cannot."""
-        is_fixed = facts.get('source') == 'parameters'
-        self._model.publish(result.lens, result.image.shape[:2], is_fixed, **facts)
+    def publish_model(self, result: Result, facts: dict[str, str]) -> list[str]:
+        """Publish `lens_model` where it is news. facts: see `lens_model`. Returns as publish_rest does."""
+        try:
+            self._model.publish(result.lens, result.image.shape[:2], facts['source'] == 'parameters', **facts)
+        except RCLError as error:
+            return [f'lens_model could not be published: {error}']
+        return []
 
 
 def limited(estimate: Estimate, min_m: float, max_m: float) -> Estimate:

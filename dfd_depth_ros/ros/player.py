@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 import rclpy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from dfd_depth_ros.ros.inputs import LENS_TOPICS
 from dfd_depth_ros.ros.qos import reliable
+from dfd_depth_ros.scenes.bag_lenses import SOURCES
 from dfd_depth_ros.scenes.bags import BagFrames, Recording, stamp_ns
 
 IMAGE_TOPICS = {'raw': ('image_raw', Image), 'compressed': ('image_raw/compressed', CompressedImage)}
 TOPICS = {
     'camera_info': ('camera_info', CameraInfo),
-    'lens': ('lens', JointState),
     'truth': ('ground_truth/depth', Image),
 }
 DISCOVERY_S = 60.0
@@ -34,6 +35,9 @@ class Player:
         rclpy.init(args=[], context=self._context)
         self._node = rclpy.create_node('player', context=self._context)
         names = {'image': IMAGE_TOPICS[transport], **TOPICS}
+        if 'lens' in frames.kinds:
+            kind, topic = LENS_TOPICS[SOURCES[frames.kinds['lens']]]
+            names['lens'] = (topic, kind)
         self._outputs = {
             frames.topics[role]: self._node.create_publisher(kind, name, reliable())
             for role, (name, kind) in names.items()

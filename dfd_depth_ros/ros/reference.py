@@ -21,6 +21,9 @@ _CAMERA_IN = (
     Interface('in', 'image_raw', 'sensor_msgs/msg/Image', 'or `image_raw/compressed`, by `image_transport`'),
     Interface('in', 'camera_info', 'sensor_msgs/msg/CameraInfo', '`K[0] == 0`: uncalibrated'),
     Interface('in', 'lens', 'sensor_msgs/msg/JointState', 'with `lens.source: joint_state`; state of the lens by name'),
+    Interface(
+        'in', 'lens_metadata', 'diagnostic_msgs/msg/DiagnosticArray', 'with `lens.source: diagnostics`, not with `lens`'
+    ),
 )
 INTERFACES = {
     'depth_node': (
@@ -37,6 +40,7 @@ INTERFACES = {
         Interface(
             'out', 'lens_used', 'sensor_msgs/msg/JointState', 'the state of the lens that this depth was read with'
         ),
+        Interface('out', 'lens_model', 'std_msgs/msg/String', 'latched JSON: the lens in the words of OpenTrackIO'),
         Interface('out', '/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray', '1 Hz'),
     ),
     'trainer_node': (

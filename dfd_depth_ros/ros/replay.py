@@ -12,6 +12,7 @@ from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.ros.graph import Graph
 from dfd_depth_ros.ros.player import Player
 from dfd_depth_ros.ros.recorder import TOPICS
+from dfd_depth_ros.scenes.bag_lenses import SOURCES
 from dfd_depth_ros.scenes.bags import Times, read_bag, stamp_ns
 
 DEPTH = 'depth/image_rect'
@@ -42,9 +43,11 @@ def replay(bag, lens: Lens, parameters: dict, rate: float = 1.0) -> dict:
     with tempfile.TemporaryDirectory() as folder, Graph(receipts, Path(folder), {DEPTH: TOPICS[DEPTH]}) as graph:
         lens_file = Path(folder) / 'lens.yaml'
         lens_file.write_text(yaml.safe_dump(lens.to_dict()))
-        node = {'lens.source': 'joint_state', 'lens.file': str(lens_file), 'use_sim_time': True, **parameters}
+        frames = read_bag(bag, lens)
+        source = SOURCES.get(frames.kinds.get('lens'), 'parameters')
+        node = {'lens.source': source, 'lens.file': str(lens_file), 'use_sim_time': True, **parameters}
         graph.start('depth_node', node)
-        with closing(Player(bag, read_bag(bag, lens), 'raw')) as player:
+        with closing(Player(bag, frames, 'raw')) as player:
             _wait_for_node(player, graph)
             for _ in player.play(rate, clock=True):
                 graph.rest(0)

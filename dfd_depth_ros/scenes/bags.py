@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dfd_depth_ros.optics.lens import Lens, LensError
+from dfd_depth_ros.scenes.bag_lenses import JOINT_STATE, METADATA, TEXT, LensModels, LensStates
 from dfd_depth_ros.scenes.encodings import DEPTH_ENCODINGS, EncodingError, decode_compressed, decode_depth, decode_image
 from dfd_depth_ros.scenes.frame import Frame, Intrinsics
 from dfd_depth_ros.scenes.recordings import BagError, BagWriter, Recording, deserialize
@@ -24,13 +25,13 @@ __all__ = ['BagError', 'BagFrames', 'BagWriter', 'Recording', 'Times', 'read_bag
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
-JOINT_STATE = 'sensor_msgs/msg/JointState'
 
 # The topics that may fill each role, best first: a name relative to the camera's namespace, and its message type.
 ROLES = {
     'image': {'image_raw': IMAGE, 'image_raw/compressed': COMPRESSED},
     'camera_info': {'camera_info': CAMERA_INFO},
-    'lens': {'lens': JOINT_STATE, 'lens_used': JOINT_STATE},
+    'lens': {'lens': JOINT_STATE, 'lens_used': JOINT_STATE, 'lens_metadata': METADATA},
+    'lens_model': {'lens_model': TEXT},
     'truth': {'ground_truth/depth': IMAGE},
     'depth': {'depth/image_rect': IMAGE},
     'registered_depth': {
@@ -41,7 +42,7 @@ ROLES = {
     },
 }
 COLOUR_NAMES = ('image_raw', 'image_color', 'image_rect_color', 'image_rect', 'image')  # where encodings must tell
-_LENS_NAMES = tuple(field.name for field in fields(Lens) if field.name != 'side')
+_SMALL = (CAMERA_INFO, JOINT_STATE, METADATA, TEXT)
 
 
 class Times(NamedTuple):
@@ -54,7 +55,7 @@ class Times(NamedTuple):
 class BagFrames:
     """The frames of a bag in the order in which its images were recorded; it may be iterated again and again.
 
-    topics: role -> topic found. times: role -> Times, of the recorded `depth` too.
+    topics: role -> topic found. kinds: role -> type of its messages. times: role -> Times, of the recorded `depth` too.
     """
 
     def __init__(self, path, lens: Lens | None = None, topics: Mapping[str, str] | None = None, max_age_s: float = 0.5):
@@ -74,9 +75,12 @@ class BagFrames:
                 'its defocus is rendered with the given lens'
             )
         self.times = {role: times[topic] for role, topic in self.topics.items()}
-        self._is_compressed = types[self.topics['image']] == COMPRESSED
+        self.kinds = {role: types[topic] for role, topic in self.topics.items()}
+        self._is_compressed = self.kinds['image'] == COMPRESSED
         self._calibrations = states[self.topics.get('camera_info')]
-        self._lens_table = _lens_table(states[self.topics.get('lens')], self.topics.get('lens'))
+        lens_topic, model_topic = self.topics.get('lens'), self.topics.get('lens_model')
+        self._states = LensStates(states[lens_topic], lens_topic, self.kinds.get('lens'))
+        self._models = LensModels(states[model_topic], model_topic)
         self._usable = self._with_lens(self.times['image'].stamp_ns, max_age_s)
 
     @property
@@ -158,10 +162,11 @@ class BagFrames:
         return Intrinsics(*map(float, info.k[[0, 4, 2, 5]]))
 
     def _lens(self, stamp: int, intrinsics: Intrinsics | None, where: str) -> Lens | None:
-        """Messages give the state, the given lens what they leave out, calibration the pixel pitch as a last resort."""
-        stamps, columns = self._lens_table
-        values = self._given | {name: float(np.interp(stamp, stamps, column)) for name, column in columns.items()}
-        if not values:
+        """Messages give the state; the given lens, else the lens model, what they leave out; calibration the pixel
+        pitch as a last resort."""
+        state = self._states.at(stamp)
+        values = (self._given or self._models.at(stamp)) | state
+        if not (self._given or state):
             return None
         if not values.get('pixel_pitch_m') and intrinsics and 'focal_length_m' in values:
             values['pixel_pitch_m'] = values['focal_length_m'] / intrinsics.fx
@@ -172,7 +177,7 @@ class BagFrames:
 
     def _with_lens(self, stamps: np.ndarray, max_age_s: float) -> set:
         """Stamps of the images near enough to a lens state; one single state is a fixed lens and serves them all."""
-        known = self._lens_table[0]
+        known = self._states.stamps
         if len(known) < 2:
             return set(stamps.tolist())
         after = np.clip(np.searchsorted(known, stamps), 1, len(known) - 1)
@@ -189,9 +194,9 @@ class BagFrames:
 def read_bag(path, lens: Lens | None = None, topics: Mapping[str, str] | None = None) -> BagFrames:
     """The frames of a rosbag2 folder, .mcap or .db3.
 
-    lens: fills what the bag's lens messages leave out (pixel pitch, side), or is the lens of every frame where there
-    are none. topics: role of ROLES -> topic, where names differ. Raises BagError, and LensError while iterating; a bag
-    that was cut is no error, see `BagFrames.truncated`.
+    lens: fills what the bag's lens messages leave out (pixel pitch, side), in place of a recorded `lens_model`, or is
+    the lens of every frame where there are none. topics: role of ROLES -> topic, where names differ. Raises BagError,
+    and LensError while iterating; a bag that was cut is no error, see `BagFrames.truncated`.
     """
     return BagFrames(path, lens, topics)
 
@@ -207,9 +212,9 @@ def _scan(recording: Recording):
         if message.topic not in types and message.msgtype == IMAGE and _is_depth(message.data):
             depths.add(message.topic)
         types[message.topic] = message.msgtype
-        stamp = stamp_ns(message.data)
+        stamp = message.receive_ns if message.msgtype == TEXT else stamp_ns(message.data)
         times[message.topic].append((stamp, message.receive_ns))
-        if message.msgtype in (CAMERA_INFO, JOINT_STATE):
+        if message.msgtype in _SMALL:
             states[message.topic][stamp] = message.data
     return types, {topic: Times(*np.array(pairs, np.int64).T) for topic, pairs in times.items()}, states, depths
 
@@ -263,24 +268,6 @@ def _namespace(image_topic: str) -> str:
         if image_topic.endswith(name):
             return image_topic[: -len(name)]
     return image_topic.rpartition('/')[0] + '/'
-
-
-def _lens_table(states: Mapping[int, bytes], topic: str | None):
-    """Lens states in order: stamps (N,) and name -> (N,) values, focus in dioptres."""
-    rows = []
-    for stamp, data in sorted(states.items()):
-        message = deserialize(data, JOINT_STATE)
-        if len(message.name) != len(message.position):
-            raise BagError(f'{topic} has {len(message.name)} names for {len(message.position)} positions')
-        row = dict(zip(message.name, map(float, message.position), strict=True))
-        if row.get('focus_distance_m', 0) > 0:
-            row.setdefault('focus_dioptre', 1 / row['focus_distance_m'])
-        if not any(name in row for name in _LENS_NAMES):
-            raise BagError(f'{topic} names {", ".join(row) or "nothing"}; expected some of {", ".join(_LENS_NAMES)}')
-        rows.append((stamp, row))
-    names = [name for name in _LENS_NAMES if rows and all(name in row for _, row in rows)]
-    stamps = np.array([stamp for stamp, _ in rows], np.int64)
-    return stamps, {name: np.array([row[name] for _, row in rows]) for name in names}
 
 
 def _pixels(data: bytes, decode) -> np.ndarray:
