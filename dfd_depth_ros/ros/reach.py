@@ -5,6 +5,7 @@ import math
 from dfd_depth_ros.estimation.blur import BlurTable, BlurTableError, read_table
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.planning import ambiguous_from, reach
+from dfd_depth_ros.paths import PathError
 from dfd_depth_ros.ros.parameters import ParameterError
 
 SHOWN_SHARE = 0.2  # of depth, for the reach that is told where no limit was asked for
@@ -20,7 +21,7 @@ class Reach:
         self._table: BlurTable | None = None
         try:
             self._table = read_table(weights)
-        except BlurTableError as error:
+        except (BlurTableError, PathError) as error:
             self.missing = str(error)
         self.check(share)
 
