@@ -214,7 +214,7 @@ def test_training_can_start_from_weights(tmp_path):
 
 
 def test_the_shipped_settings_are_settings():
-    for path in sorted(resolve_path('config/train').glob('*.yaml')):
+    for path in sorted(resolve_path('config/train').glob('dfd_*.yaml')):
         TrainConfig(**yaml.safe_load(path.read_text()))
 
 

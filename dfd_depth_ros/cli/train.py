@@ -9,12 +9,17 @@ from pathlib import Path
 import yaml
 
 from dfd_depth_ros.training.offline import TrainConfig, train
+from dfd_depth_ros.training.video import VideoConfig, train_video
+
+TRAINERS = {TrainConfig: train, VideoConfig: train_video}
 
 
 def main(argv=None) -> int:
     """Exit code 0 on success, 2 where the configuration is wrong."""
     parser = argparse.ArgumentParser(prog='train', description=__doc__)
-    parser.add_argument('--config', type=Path, help='YAML with values of TrainConfig')
+    parser.add_argument(
+        '--config', type=Path, help='YAML with values of TrainConfig, or of VideoConfig where it names a system'
+    )
     parser.add_argument(
         '--out', type=Path, default=Path('runs/dfd_small'), help='folder of the run; a run there goes on'
     )
@@ -23,7 +28,8 @@ def main(argv=None) -> int:
     parser.add_argument('--json', type=Path, help='write the record of the best weights here')
     options = parser.parse_args(argv)
     try:
-        record = train(_config(options), options.out, options.device)
+        config = _config(options)
+        record = TRAINERS[type(config)](config, options.out, options.device)
     except (ValueError, OSError) as error:
         print(f'train: {error}', file=sys.stderr)
         return 2
@@ -35,13 +41,14 @@ def main(argv=None) -> int:
     return 0
 
 
-def _config(options) -> TrainConfig:
-    values = yaml.safe_load(options.config.read_text()) if options.config else {}
-    unknown = set(values or {}) - {field.name for field in fields(TrainConfig)}
+def _config(options) -> TrainConfig | VideoConfig:
+    """What the file says; one that names a `system` is a training over video."""
+    values = (yaml.safe_load(options.config.read_text()) if options.config else {}) or {}
+    kind = VideoConfig if 'system' in values else TrainConfig
+    unknown = set(values) - {field.name for field in fields(kind)}
     if unknown:
         raise ValueError(f'{options.config} has unknown settings: {", ".join(sorted(unknown))}')
-    values = (values or {}) | ({'steps': options.steps} if options.steps else {})
-    return TrainConfig(**values)
+    return kind(**values | ({'steps': options.steps} if options.steps else {}))
 
 
 if __name__ == '__main__':

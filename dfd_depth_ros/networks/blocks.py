@@ -47,8 +47,12 @@ class UNet(nn.Module):
             x = down(x)
         x = self.levels[-1](x)
         for skip, up, merge in zip(reversed(kept), reversed(self.up), reversed(self.merge), strict=True):
-            x = merge(skip + upsample(up(x), 2))
+            x = merge(skip + self.raised(up, x))
         return x
+
+    def raised(self, up: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """A level as large as the one above it."""
+        return upsample(up(x), 2)
 
 
 def upsample(x: torch.Tensor, factor: int) -> torch.Tensor:

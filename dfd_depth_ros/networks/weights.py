@@ -3,38 +3,43 @@
 import hashlib
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from dfd_depth_ros.networks import video
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
 
 FORMAT = 'dfd_depth_ros/1'
+DFD = {name: partial(DfdModel, name) for name in ARCHITECTURES}
+VIDEO = {name: partial(video.VideoDepthNet, **options) for name, options in video.ARCHITECTURES.items()}
 
 
 class WeightsError(ValueError):
     """Weights that cannot be used; the message is one sentence that names the file and the reason."""
 
 
-def save_weights(path: Path, model: DfdModel, record: dict) -> str:
+def save_weights(path: Path, model: DfdModel | video.VideoDepthNet, record: dict) -> str:
     """Write the model and its training record (JSON values) by atomic rename. Returns the digest of the file."""
     data = to_bytes(model, record)
     write_whole(path, data)
     return digest(data)
 
 
-def load_weights(path: Path) -> tuple[DfdModel, dict, str]:
-    """Read a model. Returns it, its training record and the SHA-256 of the file. Raises WeightsError."""
+def load_weights(path: Path, kind: dict = DFD) -> tuple:
+    """Read a model, a DfdModel or with `kind` VIDEO a VideoDepthNet. Returns it, its training record and the SHA-256 of
+    the file. Raises WeightsError."""
     path = Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f'weights {path} cannot be read: {error.strerror}') from None
-    return from_bytes(data, str(path))
+    return from_bytes(data, str(path), kind)
 
 
-def to_bytes(model: DfdModel, record: dict) -> bytes:
+def to_bytes(model: DfdModel | video.VideoDepthNet, record: dict) -> bytes:
     """A model and its training record as the content of a weights file; the same model and record give the same
     bytes."""
     metadata = {'format': FORMAT, 'architecture': model.architecture, 'record': json.dumps(record, sort_keys=True)}
@@ -45,7 +50,7 @@ def to_bytes(model: DfdModel, record: dict) -> bytes:
     return len(header).to_bytes(8, 'little') + header + data[end:]
 
 
-def from_bytes(data: bytes, name: str) -> tuple[DfdModel, dict, str]:
+def from_bytes(data: bytes, name: str, kind: dict = DFD) -> tuple:
     """A model, its training record and digest from the content of a weights file. name: what messages call it. Raises
     WeightsError."""
     metadata = _metadata(name, data)
@@ -53,10 +58,10 @@ def from_bytes(data: bytes, name: str) -> tuple[DfdModel, dict, str]:
         raise WeightsError(
             f'weights {name} are not of this package: format is {metadata.get("format")!r}, not {FORMAT!r}'
         )
-    if metadata.get('architecture') not in ARCHITECTURES:
+    if metadata.get('architecture') not in kind:
         raise WeightsError(f'weights {name} have the unknown architecture {metadata.get("architecture")!r}')
     try:
-        model = DfdModel(metadata['architecture'])
+        model = kind[metadata['architecture']]()
         state = load(data)
         model.load_state_dict(state, strict=True)
         record = json.loads(metadata.get('record', '{}'))

@@ -15,6 +15,8 @@ from typing import Protocol
 
 import torch
 
+from dfd_depth_ros.optics import pinhole
+
 SHARP = 1e-3  # pixels, a CoC that is none
 EMPTY = 1e-6  # alpha that is none
 NEAR = 0.05  # depth in the view over depth in the picture, under which a point counts as behind the camera
@@ -83,22 +85,15 @@ def relative_pose(source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Ten
 
 def rays(lens: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """(3, H, W) directions through the pixels with z = 1."""
-    _, _, fx, x, y = lens
-    rows = torch.arange(height, device=lens.device, dtype=lens.dtype)[:, None]
-    columns = torch.arange(width, device=lens.device, dtype=lens.dtype)[None]
-    ones = torch.ones(height, width, device=lens.device, dtype=lens.dtype)
-    return torch.stack([((columns - x) / fx).expand(height, width), ((rows - y) / fx).expand(height, width), ones])
+    return pinhole.rays(lens[None], height, width)[0]
 
 
 def reproject(picture: Picture, view: View) -> tuple[torch.Tensor, torch.Tensor]:
     """Where the pixels of a picture land in a view: (2, H, W) pixel x, y and (1, H, W) inverse depth there (below zero
     behind the camera). Works in inverse depth, so points at infinity are finite."""
-    turn, shift = relative_pose(picture.pose, view.pose)
-    directions = rays(picture.lens, *picture.inverse_depth.shape[-2:])
-    moved = torch.einsum('ij,jhw->ihw', turn, directions) + shift[:, None, None] * picture.inverse_depth
-    ahead = torch.where(moved[2:] > 1e-6, moved[2:], torch.full_like(moved[2:], 1e-6))
-    place = view.lens[2] * moved[:2] / ahead + view.lens[3:5, None, None]
-    return place, picture.inverse_depth / moved[2:]
+    motion = pinhole.motion_between(picture.pose[None], view.pose[None])
+    place, inverse = pinhole.transfer(picture.inverse_depth[None], picture.lens[None], motion, view.lens[None])
+    return place[0], inverse[0]
 
 
 def merged(views: Sequence[Rendered]) -> Rendered:

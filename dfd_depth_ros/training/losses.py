@@ -73,19 +73,24 @@ def total(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
 
 
 def photometric_loss(rendered: torch.Tensor, seen: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """0.15 L1 + 0.85 D-SSIM of two gamma-encoded pictures (C, H, W), a weighted mean with weight (1, H, W). Source:
-    Godard et al., "Unsupervised Monocular Depth Estimation with Left-Right Consistency", CVPR 2017; SSIM: Wang et al.,
-    IEEE TIP 2004, here over 3 x 3 pixels."""
-    difference = (rendered - seen).abs().mean(0, keepdim=True)
-    unlike = ((1 - structural_similarity(rendered, seen)) / 2).clamp(0, 1).mean(0, keepdim=True)
-    return ((0.15 * difference + 0.85 * unlike) * weight).sum() / weight.sum().clamp(min=1)
+    """`photometric_error` of two pictures (C, H, W), a weighted mean with weight (1, H, W)."""
+    return (photometric_error(rendered, seen) * weight).sum() / weight.sum().clamp(min=1)
+
+
+def photometric_error(rendered: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """0.15 L1 + 0.85 D-SSIM of gamma-encoded pictures (..., C, H, W), for each pixel (..., 1, H, W). Source: Godard et
+    al., "Unsupervised Monocular Depth Estimation with Left-Right Consistency", CVPR 2017; SSIM: Wang et al., IEEE TIP
+    2004, here over 3 x 3 pixels."""
+    difference = (rendered - seen).abs().mean(-3, keepdim=True)
+    unlike = ((1 - structural_similarity(rendered, seen)) / 2).clamp(0, 1).mean(-3, keepdim=True)
+    return 0.15 * difference + 0.85 * unlike
 
 
 def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """SSIM of pictures (C, H, W) with values in 0..1 over 3 x 3 pixels, (C, H, W)."""
-    together = torch.cat([a, b, a * a, b * b, a * b])[None]
+    """SSIM of pictures (..., C, H, W) with values in 0..1 over 3 x 3 pixels, of the same shape."""
+    together = torch.stack([a, b, a * a, b * b, a * b]).flatten(0, -3)[None]
     means = F.avg_pool2d(F.pad(together, (1, 1, 1, 1), mode='reflect'), 3, 1)[0]
-    mean_a, mean_b, square_a, square_b, product = means.split(len(a))
+    mean_a, mean_b, square_a, square_b, product = means.view(5, *a.shape)
     variance = square_a - mean_a**2 + square_b - mean_b**2
     covariance = product - mean_a * mean_b
     level = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
@@ -101,12 +106,12 @@ def consistency_loss(one: torch.Tensor, other: torch.Tensor, gain: torch.Tensor,
 
 
 def smoothness_loss(inverse_depth: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
-    """Edge-aware smoothness of (1, H, W) inverse depth, divided by its mean, over a picture (3, H, W). Source: Godard
-    et al., CVPR 2017."""
-    level = inverse_depth / inverse_depth.mean().clamp(min=1e-3)
+    """Edge-aware smoothness of (..., 1, H, W) inverse depth, divided by its mean, over pictures (..., 3, H, W). Source:
+    Godard et al., CVPR 2017."""
+    level = inverse_depth / inverse_depth.mean((-2, -1), keepdim=True).clamp(min=1e-3)
     total = 0.0
-    for dim in (1, 2):
-        steps = picture.diff(dim=dim).abs().mean(0, keepdim=True)
+    for dim in (-2, -1):
+        steps = picture.diff(dim=dim).abs().mean(-3, keepdim=True)
         total = total + (level.diff(dim=dim).abs() * torch.exp(-10 * steps)).mean()
     return total
 

@@ -22,6 +22,7 @@ from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.training import distributed
 from dfd_depth_ros.training.data import Batch, Batches, Pairs, expose
 from dfd_depth_ros.training.losses import total
+from dfd_depth_ros.training.schedule import rate
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
 
 
@@ -68,12 +69,10 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: rate(step, config.steps, config.warmup)
+        )
         self.step, self.best, self.seconds = 0, math.inf, 0.0
-
-    def _rate(self, step):
-        warm = min(1.0, (step + 1) / self.config.warmup)
-        return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * min(1.0, step / self.config.steps))) / 2)
 
     def save(self):
         """Write `last.pt` by atomic rename, so that a kill at any instant leaves a checkpoint that resumes."""
