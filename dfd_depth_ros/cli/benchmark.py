@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from dfd_depth_ros.benchmarks import adapt, blur, data, limit, network, node, render, video
+from dfd_depth_ros.benchmarks import adapt, blur, data, limit, network, node, render, video, video_systems
 from dfd_depth_ros.benchmarks.machine import machine
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.runs import strict
@@ -22,6 +22,7 @@ SUITES = {
     'render': 'the renderers: PSNR against a ray-traced lens, time of a forward and backward pass (no weights matter)',
     'adapt': 'online learning: a wrong lens, a right lens, and with --pairs real photographs, scored on unseen frames',
     'video': 'every temporal filter, beside the floors: accuracy and steadiness over video, of --data FOLDER ... too',
+    'video-systems': 'five systems of depth over video with and without defocus, from --runs, on --data FOLDER ... too',
     'node': 'depth_node as a process over DDS: highest sustained rate, latency from stamp to depth',
 }
 
@@ -44,8 +45,10 @@ def main(argv=None) -> int:
     parser.add_argument('--quick', action='store_true', help='of suite node: no repetitions, two seconds at each rate')
     parser.add_argument('--steps', type=int, default=300, help='of suite adapt, for each lens (default: %(default)s)')
     parser.add_argument('--pairs', nargs=2, metavar=('FAST', 'SLOW'), help='of suite adapt: two frames folders')
-    parser.add_argument('--data', nargs='+', default=(), metavar='FOLDER', help='of suite video: frames folders')
+    parser.add_argument('--data', nargs='+', default=(), metavar='FOLDER', help='of the video suites: frames folders')
     parser.add_argument('--systems', nargs='+', default=(), choices=video.SYSTEMS, help='of suite video: some of them')
+    parser.add_argument('--runs', type=Path, default=Path('runs'), help='of suite video-systems (default: %(default)s)')
+    parser.add_argument('--table', type=Path, metavar='PAGE', help='of suite video-systems: page for the tables')
     parser.add_argument('--figure', type=Path, help='of suites adapt and video: PNG file for what happened')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
@@ -82,7 +85,10 @@ def main(argv=None) -> int:
             'video': lambda: video.run(
                 options.weights, options.device, read_lens(LENS), options.data, options.systems, options.figure
             ),
+            'video-systems': lambda: video_systems.run(options.weights, options.device, options.runs, options.data),
         }[options.suite]()
+        if options.table and options.suite == 'video-systems':
+            video_systems.write_table(options.table, numbers)
     except (ValueError, RuntimeError, OSError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1

@@ -102,7 +102,7 @@ def moved_surface(surface: Surface, fx: float, centre: tuple[float, float], moti
     """A surface as a moved camera sees it, of the same size. motion: (4, 4) from the old camera's axes to the new's.
 
     Looks for the source of each pixel by repeated correction, which settles where depth changes slowly over as many
-    pixels as the surface moves.
+    pixels as the surface moves and nothing doubles its size.
     """
     colour, alpha = surface.colour.permute(1, 2, 0).numpy(), surface.alpha.numpy()
     inverse = surface.inverse_depth.numpy()

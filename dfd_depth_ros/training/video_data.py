@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from dfd_depth_ros.networks.depth import lens_state
+from dfd_depth_ros.estimation.video import lens_and_camera, read
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.scenes.clips import Clips
 from dfd_depth_ros.scenes.frame import Frame
@@ -39,20 +39,6 @@ class Video:
         return Video(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def lens_of(frame: Frame) -> torch.Tensor:
-    """Lens state (5,) of a frame with the principal point and, where they are known, the focal length of its camera."""
-    camera = frame.intrinsics
-    state = lens_state(frame.lens, *frame.image.shape[:2], (camera.cx, camera.cy))
-    return torch.tensor(state[:2] + [camera.fx] + state[3:], dtype=torch.float32)
-
-
-@torch.no_grad()
-def read(model: DfdModel, image: torch.Tensor, lens: torch.Tensor) -> torch.Tensor:
-    """What frozen networks read in (N, 3, H, W) pictures in 0..1 through lenses (N, 5): (N, 3, H, W), see `Video`."""
-    found = model(image, lens)
-    return torch.cat([found.coc, found.sigma, found.far], 1)
-
-
 def make_video(model: DfdModel, size: tuple[int, int], frames: int, count: int, seed: int) -> Video:
     """The first `count` clips of a seed, read by a model."""
     clips, model = Clips(size, frames, seed), model.eval()
@@ -80,6 +66,6 @@ def _tensors(frames: list[Frame], model: DfdModel):
     """The five parts of one clip, (T, ...) each."""
     image = torch.stack([torch.from_numpy(frame.image).permute(2, 0, 1) for frame in frames])
     inverse = torch.stack([1 / torch.from_numpy(frame.depth)[None] for frame in frames]).half()
-    lens = torch.stack([lens_of(frame) for frame in frames])
+    lens = torch.stack([lens_and_camera(frame.lens, frame.intrinsics, frame.depth.shape) for frame in frames])
     pose = torch.stack([torch.from_numpy(frame.pose).float() for frame in frames])
     return image, inverse, lens, pose, read(model, image.float() / 255, lens).half()
