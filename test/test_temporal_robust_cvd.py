@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dfd_depth_ros.optics.pinhole import rigid
-from dfd_depth_ros.temporal.robust_cvd import STRIDE, Tracks, follow, misfit, optimise, stretched
+from dfd_depth_ros.temporal.robust_cvd import STRIDE, Tracks, _at, follow, misfit, optimise, stretched
 
 SIZE, INVERSE = (96, 128), 0.8
 LENS = torch.tensor([12.0, 0.6, 100.0, 63.5, 47.5])
@@ -28,7 +28,7 @@ def flat(factor=1.0):
 
 
 def test_flow_follows_the_points(clip):
-    tracks = follow(clip[0])
+    tracks = follow(clip[0], flat())
     assert tracks.first.tolist()[:5] == [0, 1, 2, 3, 4] and len(tracks.first) == 5 + 4 + 2
     columns = torch.arange(STRIDE // 2, SIZE[1], STRIDE, dtype=torch.float32)
     good = tracks.weight[0, 0] > 0
@@ -37,23 +37,22 @@ def test_flow_follows_the_points(clip):
 
 
 def test_a_clip_that_agrees_has_next_to_no_misfit(clip):
-    terms = misfit(follow(clip[0]), flat(), *clip[1:])
+    terms = misfit(follow(clip[0], flat()), torch.zeros(6, 1, 3, 4), *clip[1:])
     assert float(terms['ratio']) < 1e-6 and float(terms['spatial']) < 0.2
-    wrong = misfit(follow(clip[0]), flat(1.5), *clip[1:])
+    wrong = misfit(follow(clip[0], flat(1.5)), torch.zeros(6, 1, 3, 4), *clip[1:])
     assert float(wrong['spatial']) > 4 * float(terms['spatial'])
 
 
 def test_misfit_is_its_twin():
     """One point in float64: a pair whose flow is off by (3, -1) pixels and whose second reads 1.2 times nearer."""
     pose = torch.cat([rigid(torch.tensor([[0, 0, 0, x, 0, 0]])) for x in (0.0, 0.05)])
-    size = (STRIDE, STRIDE)
     lens = torch.tensor([[12.0, 0.6, 100.0, 5.0, 6.0]]).expand(2, -1)
-    inverse = torch.stack([torch.full((1, *size), 0.8), torch.full((1, *size), 0.96)])
+    here, there = torch.full((1, 1, 1, 1), 0.8), torch.full((1, 1, 1, 1), 0.96)
     start = STRIDE // 2
     landed = np.array([start - 100 * 0.05 * 0.8, start])
     place = torch.tensor(landed + [3.0, -1.0], dtype=torch.float32)[None, :, None, None]
-    tracks = Tracks(torch.tensor([0]), torch.tensor([1]), place, torch.ones(1, 1, 1, 1))
-    terms = misfit(tracks, inverse, lens, pose)
+    tracks = Tracks(torch.tensor([0]), torch.tensor([1]), (STRIDE, STRIDE), place, torch.ones(1, 1, 1, 1), here, there)
+    terms = misfit(tracks, torch.zeros(2, 1, 3, 4), lens, pose)
     assert float(terms['spatial']) == pytest.approx(np.log1p(3.0**2 + 1.0**2), rel=1e-4)
     assert float(terms['ratio']) == pytest.approx(np.log1p((np.log(1.2) / 0.1) ** 2), rel=1e-4)
 
@@ -77,6 +76,15 @@ def test_a_tilt_is_taken_out(clip):
     better, _ = optimise(clip[0], flat() * tilt, *clip[1:], steps=150)
     left, right = better[..., :20].median(), better[..., -40:-20].median()
     assert abs(float(left / right) - 1) < 0.1 < 1 - 0.8 / 1.17
+
+
+def test_points_are_stretched_as_pixels_are():
+    """The grid read at points is the grid of `stretched` at those pixels."""
+    grid = torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(0)) - 0.5
+    whole = stretched(torch.ones(1, 1, 20, 30), grid)
+    place = torch.tensor([[3.0, 17.0], [29.0, 0.0], [11.0, 19.0]]).T[None, :, None]
+    expected = [whole[0, 0, 17, 3], whole[0, 0, 0, 29], whole[0, 0, 19, 11]]
+    assert _at(grid, place, (20, 30)).exp().flatten().tolist() == pytest.approx([float(x) for x in expected], rel=1e-5)
 
 
 def test_stretching_by_nothing_changes_nothing_and_has_gradients():
