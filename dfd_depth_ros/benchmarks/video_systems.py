@@ -2,11 +2,11 @@
 
 The systems are those that Wei, "Depth from Defocus Approaches for Video Depth Estimation", 2022, sets side by side; the
 trained ones come from `train --config config/train/video_NAME.yaml --out RUNS/video_NAME`. A system is a function
-(Job, frames of one sequence) -> its depth maps, and another one is one line in `systems`.
+(Job, frames of one clip) -> its depth maps, and another one is one line in ROWS.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -72,29 +72,42 @@ def constant(job: Job, frames: Sequence[Frame]) -> list[np.ndarray]:
 
 def trained(name: str, job: Job, frames: Sequence[Frame]) -> list[np.ndarray]:
     """A trained variant over the frames in their order, with the poses that they carry."""
-    estimator = load_video_estimator(str(job.runs / f'video_{name}' / 'best.safetensors'), job.weights, job.device)
+    estimator = load_video_estimator(str(_weights(job.runs, name)), job.weights, job.device)
     return [
         estimator.estimate(frame.image, frame.lens, frame.stamp, frame.pose, frame.intrinsics).depth for frame in frames
     ]
 
 
-def robust_cvd(source: Callable, job: Job, frames: Sequence[Frame]) -> list[np.ndarray]:
-    """What another system says of a whole clip, made consistent afterwards (`temporal.robust_cvd`)."""
-    inverse = torch.stack([1 / torch.from_numpy(depth)[None] for depth in source(job, frames)])
+def robust_cvd(depths: Sequence[np.ndarray], frames: Sequence[Frame]) -> list[np.ndarray]:
+    """The depth (H, W) of a clip as another system says it, made consistent afterwards (`temporal.robust_cvd`)."""
+    inverse = torch.stack([1 / torch.from_numpy(depth)[None] for depth in depths])
     lens = torch.stack([lens_and_camera(frame.lens, frame.intrinsics, frame.depth.shape) for frame in frames])
     pose = torch.stack([torch.from_numpy(frame.pose).float() for frame in frames])
     better, _ = optimise(np.stack([frame.image for frame in frames]), inverse, lens, pose)
     return list((1 / better[:, 0]).numpy())
 
 
-def systems() -> dict[str, Callable[[Job, Sequence[Frame]], list[np.ndarray]]]:
-    """All rows of the table by name. Robust CVD trains nothing: it works on Monodepth2's depth, and with defocus also
-    on that of the shipped networks."""
-    variants = [f'{name}{ending}' for name in SYSTEMS for ending in ('', '_defocus')]
-    rows = {'constant': constant, 'shipped': shipped} | {name: partial(trained, name) for name in variants}
-    for name in ('monodepth2', 'monodepth2_defocus', 'shipped'):
-        rows[f'robust_cvd_{name}'] = partial(robust_cvd, rows[name])
-    return rows
+VARIANTS = tuple(f'{name}{ending}' for name in SYSTEMS for ending in ('', '_defocus'))
+ROWS: dict[str, Callable[[Job, Sequence[Frame]], list[np.ndarray]]] = {
+    'constant': constant,
+    'shipped': shipped,
+    **{name: partial(trained, name) for name in VARIANTS},
+}
+MADE_CONSISTENT = (
+    'monodepth2',
+    'monodepth2_defocus',
+    'shipped',
+)  # rows that Robust CVD, which trains nothing, works on
+
+
+def answers(job: Job, frames: Sequence[Frame]) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Name and depth maps of every row of the table for one sequence, frames of several clips in their order."""
+    clips, found = [list(clip) for _, clip in groupby(frames, key=lambda frame: frame.sequence)], {}
+    for name, row in ROWS.items():
+        found[name] = [row(job, clip) for clip in clips]
+        yield name, sum(found[name], [])
+    for name in MADE_CONSISTENT:
+        yield f'robust_cvd_{name}', sum(map(robust_cvd, found[name], clips), [])
 
 
 def run(weights: str, device: str, runs: Path, data: Sequence[str] = ()) -> dict:
@@ -102,15 +115,14 @@ def run(weights: str, device: str, runs: Path, data: Sequence[str] = ()) -> dict
 
     Returns `sequences`: the SHOWN numbers by sequence and system. Raises ValueError where a run or a pose is missing.
     """
-    missing = [name for name in SYSTEMS for end in ('', '_defocus') if not _weights(runs, name + end).is_file()]
-    if missing:
-        raise ValueError(
-            f'{_weights(runs, missing[0])} is not there; train it with config/train/video_{missing[0]}.yaml'
-        )
+    for name in VARIANTS:
+        if not _weights(runs, name).is_file():
+            raise ValueError(f'{_weights(runs, name)} is not there; train it with config/train/video_{name}.yaml')
+    sequences = {'held_out': held_out(), **{Path(path).name: _frames(path) for path in data}}
     job, table = Job(weights, device, runs), {}
-    for sequence, frames in {'held_out': held_out(), **{Path(path).name: _frames(path) for path in data}}.items():
-        for name, system in tqdm(systems().items(), desc=sequence, unit='system'):
-            depths = [depth for clip in _clips(frames) for depth in system(job, clip)]
+    for sequence, frames in sequences.items():
+        total = len(ROWS) + len(MADE_CONSISTENT)
+        for name, depths in tqdm(answers(job, frames), desc=sequence, unit='system', total=total):
             numbers = evaluate(frames, Recorded(depths)).numbers
             table.setdefault(sequence, {})[name] = {key: numbers.get(key, float('nan')) for key in SHOWN}
     return {'sequences': table}
@@ -153,7 +165,3 @@ def _frames(path: str) -> list[Frame]:
         if lacks:
             raise ValueError(f'{path}: {frame.name} has no {", ".join(lacks)}; these systems need all of them')
     return frames
-
-
-def _clips(frames: Sequence[Frame]) -> list[list[Frame]]:
-    return [list(clip) for _, clip in groupby(frames, key=lambda frame: frame.sequence)]

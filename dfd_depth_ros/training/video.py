@@ -23,6 +23,8 @@ from dfd_depth_ros.training.schedule import rate
 from dfd_depth_ros.training.video_data import Video, kept_video
 from dfd_depth_ros.training.video_losses import neighbours, reprojection_terms, velocity_loss
 
+SETTLING = 25  # batches, after training, over which normalisation is averaged
+
 
 @dataclass(frozen=True)
 class System:
@@ -126,7 +128,7 @@ def train_video(config: VideoConfig, folder: Path, device: str = 'cpu') -> dict:
     if (folder / 'last.pt').exists():
         run.resume()
     video = kept_video(Path(config.data), reader, config.size, config.frames, config.clips, config.seed)
-    started, terms = time.monotonic() - run.seconds, {}
+    started = time.monotonic() - run.seconds
     with tqdm(total=config.steps, initial=run.step, unit='step', mininterval=5) as progress:
         for batch in itertools.islice(batches(video, config, run.step), config.steps - run.step):
             terms = train_on(run, batch.to(run.device))
@@ -138,11 +140,26 @@ def train_video(config: VideoConfig, folder: Path, device: str = 'cpu') -> dict:
                 with (folder / 'log.jsonl').open('a') as lines:
                     lines.write(json.dumps(record) + '\n')
                 run.save()
-    if terms:
-        record |= {'config': asdict(config)}
-        record['digest'] = save_weights(folder / 'best.safetensors', run.model, record)
-        (folder / 'best.json').write_text(json.dumps(record, indent=2))
-    return json.loads((folder / 'best.json').read_text())
+    settle(run, video)
+    record = json.loads((folder / 'log.jsonl').read_text().splitlines()[-1]) | {'config': asdict(config)}
+    record['digest'] = save_weights(folder / 'best.safetensors', run.model, record)
+    (folder / 'best.json').write_text(json.dumps(record, indent=2))
+    return record
+
+
+@torch.no_grad()
+def settle(run: VideoRun, video: Video) -> None:
+    """Give the normalisation of the depth network the mean statistics of SETTLING batches of the training clips: running
+    averages over batches of two scenes follow the last few of them. Source: Wu and Johnson, "Rethinking 'Batch' in
+    BatchNorm", 2021 (precise batch normalisation)."""
+    layers = [layer for layer in run.model.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean of all
+    run.model.train()
+    for batch in itertools.islice(batches(video, run.config), SETTLING):
+        batch = batch.to(run.device)
+        depths(run.model, batch, given_motions(batch))
 
 
 def batches(video: Video, config: VideoConfig, first: int = 0):
@@ -191,13 +208,18 @@ def depths(model: VideoDepthNet, video: Video, motions: dict[tuple[int, int], to
     return torch.stack(found, 1)
 
 
+def given_motions(video: Video) -> dict[tuple[int, int], torch.Tensor]:
+    """Motions (B, 4, 4) from frame t to frame s by (t, s), of all neighbours, as the poses tell them."""
+    pairs = [(target, source) for target, sources in neighbours(video.image.shape[1]).items() for source in sources]
+    return {(t, s): motion_between(video.pose[:, t], video.pose[:, s]) for t, s in pairs}
+
+
 def _motions(run, video):
-    """Motions from frame t to frame s by (t, s), of all neighbours, and the velocity loss where PoseNet finds them."""
-    frames = video.image.shape[1]
-    pairs = [(target, source) for target, sources in neighbours(frames).items() for source in sources]
-    given = {(t, s): motion_between(video.pose[:, t], video.pose[:, s]) for t, s in pairs}
+    """Motions as `given_motions`, and the velocity loss where PoseNet finds them."""
+    given = given_motions(video)
     if run.system.poses == 'given':
         return given, None
+    pairs = list(given)
     first, second = ([pair[side] for pair in pairs] for side in (0, 1))
     shown = [video.image[:, order].flatten(0, 1) for order in (first, second)]
     found = run.pose_net(*shown, video.lens[:, first].flatten(0, 1)).unflatten(0, (-1, len(pairs)))
