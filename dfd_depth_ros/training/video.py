@@ -149,9 +149,9 @@ def train_video(config: VideoConfig, folder: Path, device: str = 'cpu') -> dict:
 
 @torch.no_grad()
 def settle(run: VideoRun, video: Video) -> None:
-    """Give the normalisation of the depth network the mean statistics of SETTLING batches of the training clips: running
-    averages over batches of two scenes follow the last few of them. Source: Wu and Johnson, "Rethinking 'Batch' in
-    BatchNorm", 2021 (precise batch normalisation)."""
+    """Give the normalisation of the depth network the mean statistics of SETTLING batches of the training clips:
+    running averages over batches of two scenes follow the last few of them. Source: Wu and Johnson, "Rethinking 'Batch'
+    in BatchNorm", 2021 (precise batch normalisation)."""
     layers = [layer for layer in run.model.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     for layer in layers:
         layer.reset_running_stats()
