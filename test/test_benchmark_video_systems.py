@@ -28,7 +28,7 @@ from dfd_depth_ros.scenes.clips import Clips
 from dfd_depth_ros.scenes.folders import write_frames
 from dfd_depth_ros.training.video import SYSTEMS
 
-NAMES = [*ROWS, *(f'robust_cvd_{name}' for name in MADE_CONSISTENT)]
+NAMES = [*ROWS, *(f'robust_cvd_{name}{ending}' for name in MADE_CONSISTENT for ending in ('', '_filter'))]
 HELD_OUT = {'seed': 7, 'size': (48, 64), 'frames': 2, 'clips': 1}
 
 
@@ -104,6 +104,16 @@ def test_a_clip_is_made_consistent_afterwards(place, frames):
     better = video_systems.robust_cvd(wrong, frames)
     assert len(better) == 3 and better[0].shape == (48, 64)
     assert not np.allclose(better[0], wrong[0])
+
+
+def test_the_filter_takes_flicker_out_and_leaves_what_is_steady(frames):
+    still = [replace(frames[0], stamp=number / 15) for number in range(6)]
+    depths = [frames[0].depth * factor for factor in (1.0, 1.1, 0.9, 1.1, 0.9, 1.0)]
+    steady = video_systems.filtered(depths, still)
+    levels, before = ([np.median(depth / frames[0].depth) for depth in each[2:]] for each in (steady, depths))
+    assert np.std(levels) < np.std(before) / 2
+    same = video_systems.filtered([frames[0].depth] * 3, still[:3])
+    assert same[2] == pytest.approx(frames[0].depth, rel=1e-3)
 
 
 def test_recorded_depth_comes_back_in_order(frames):

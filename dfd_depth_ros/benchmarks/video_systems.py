@@ -24,7 +24,9 @@ from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.scenes.clips import Clips
 from dfd_depth_ros.scenes.folders import read_frames
 from dfd_depth_ros.scenes.frame import Frame
+from dfd_depth_ros.temporal.reading import Reading, mirrored
 from dfd_depth_ros.temporal.robust_cvd import optimise
+from dfd_depth_ros.temporal.smoother import Smoother
 from dfd_depth_ros.training.video import SYSTEMS
 
 SHOWN = ('abs_rel', 'delta1', 'tae', 'opw', 'tcc')
@@ -87,6 +89,19 @@ def robust_cvd(depths: Sequence[np.ndarray], frames: Sequence[Frame]) -> list[np
     return list((1 / better[:, 0]).numpy())
 
 
+def filtered(depths: Sequence[np.ndarray], frames: Sequence[Frame]) -> list[np.ndarray]:
+    """Depth (H, W) of a clip through the geometry-aware filter (`temporal.geometry`). Its sigma is even: unknown."""
+    smoother, steady = Smoother('geometry'), []
+    for depth, frame in zip(depths, frames, strict=True):
+        inverse, lens = torch.from_numpy(1 / depth), frame.lens
+        sigma, far = torch.full_like(inverse, 0.1), (inverse < lens.focus_dioptre).float()
+        sides = mirrored(inverse, sigma, far, lens.focus_dioptre)
+        reading = Reading(inverse, sigma, far, lens.gain, lens.focus_dioptre, sides)
+        found = smoother(torch.from_numpy(frame.image), lens, reading, frame.stamp, frame.pose, frame.intrinsics)
+        steady.append((1 / found[0]).numpy())
+    return steady
+
+
 VARIANTS = tuple(f'{name}{ending}' for name in SYSTEMS for ending in ('', '_defocus'))
 ROWS: dict[str, Callable[[Job, Sequence[Frame]], list[np.ndarray]]] = {
     'constant': constant,
@@ -107,7 +122,9 @@ def answers(job: Job, frames: Sequence[Frame]) -> Iterator[tuple[str, list[np.nd
         found[name] = [row(job, clip) for clip in clips]
         yield name, sum(found[name], [])
     for name in MADE_CONSISTENT:
-        yield f'robust_cvd_{name}', sum(map(robust_cvd, found[name], clips), [])
+        better = list(map(robust_cvd, found[name], clips))
+        yield f'robust_cvd_{name}', sum(better, [])
+        yield f'robust_cvd_{name}_filter', sum(map(filtered, better, clips), [])
 
 
 def run(weights: str, device: str, runs: Path, data: Sequence[str] = ()) -> dict:
@@ -121,7 +138,7 @@ def run(weights: str, device: str, runs: Path, data: Sequence[str] = ()) -> dict
     sequences = {'held_out': held_out(), **{Path(path).name: _frames(path) for path in data}}
     job, table = Job(weights, device, runs), {}
     for sequence, frames in sequences.items():
-        total = len(ROWS) + len(MADE_CONSISTENT)
+        total = len(ROWS) + 2 * len(MADE_CONSISTENT)
         for name, depths in tqdm(answers(job, frames), desc=sequence, unit='system', total=total):
             numbers = evaluate(frames, Recorded(depths)).numbers
             table.setdefault(sequence, {})[name] = {key: numbers.get(key, float('nan')) for key in SHOWN}

@@ -72,7 +72,7 @@ class DepthEstimator:
         """Depth of one frame. image: (H, W, 3) uint8 RGB as the camera delivered it. For the temporal filter alone:
         stamp in seconds, to notice pauses; pose (4, 4) camera-to-world and camera, both or none, to know how far it
         moved ahead. Raises ImageError for anything but such a picture."""
-        _check(image)
+        check_image(image)
         batch = to_batch(image, self.device)
         state = torch.tensor([lens_state(lens, *image.shape[:2])], dtype=torch.float32, device=self.device)
         prediction = self._predict(batch, state, lens.side)
@@ -137,7 +137,8 @@ def to_device(name: str) -> str:
     return name
 
 
-def _check(image):
+def check_image(image: np.ndarray):
+    """Raises ImageError for anything but a picture (H, W, 3) uint8 with pixels in it."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         kind = f'{image.dtype} {image.shape}' if isinstance(image, np.ndarray) else type(image).__name__
         raise ImageError(f'the picture must be (H, W, 3) uint8 RGB, not {kind}')

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from dfd_depth_ros.estimation.estimate import Estimate
-from dfd_depth_ros.estimation.estimator import _check as check_image
+from dfd_depth_ros.estimation.estimator import check_image
 from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.video import Past, Sight, VideoDepthNet
@@ -13,8 +13,7 @@ from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.pinhole import motion_between
 from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.scenes.frame import Intrinsics
-
-PAUSE_S = 1.0  # beyond which the past says nothing about the present
+from dfd_depth_ros.temporal.smoother import PAUSE_S
 
 
 class VideoEstimator:
