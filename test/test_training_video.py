@@ -15,7 +15,7 @@ from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.scenes import procedural
 from dfd_depth_ros.training import video
 from dfd_depth_ros.training.schedule import rate
-from dfd_depth_ros.training.video import SYSTEMS, VideoConfig, VideoRun, batches, depths, losses, train_video
+from dfd_depth_ros.training.video import SYSTEMS, VideoConfig, VideoRun, batches, depths, losses, settle, train_video
 from dfd_depth_ros.training.video_data import Video, kept_video, make_video
 
 SHIPPED = sorted(resolve_path('config/train').glob('video_*.yaml'))
@@ -112,7 +112,7 @@ def test_no_loss_sees_true_depth(place, tmp_path, clips):
         run = VideoRun(tiny(place, system=system, defocus=True), tmp_path, torch.device('cpu'))
         run.model.eval(), run.pose_net.eval()
         one, other = losses(run, batch), losses(run, blind)
-        assert {name: float(value) for name, value in one.items()} == {n: float(v) for n, v in other.items()}
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_recurrent_model_sees_frames_in_their_order(place, tmp_path, clips):
@@ -123,6 +123,23 @@ def test_a_recurrent_model_sees_frames_in_their_order(place, tmp_path, clips):
     whole = depths(model, batch, motions)
     assert torch.allclose(whole[:, :2], depths(model, clips.chosen(torch.tensor([0]), torch.arange(2)), motions))
     assert whole.shape == (1, 3, 1, *SIZE)
+
+
+def test_normalisation_settles_on_the_mean_of_several_batches(place, tmp_path, clips, monkeypatch):
+    monkeypatch.setattr(video, 'SETTLING', 3)
+    config = tiny(place, system='m4depth', batch=1)
+    run = VideoRun(config, tmp_path, torch.device('cpu'))
+    convolution, normalisation = run.model.features[0][:2]
+    run.model.train()
+    means = []
+    handle = convolution.register_forward_hook(lambda *arguments: means.append(arguments[2].mean((0, 2, 3)).detach()))
+    settle(run, clips)
+    handle.remove()
+    assert len(means) == 3 * 2 * 2  # batches, frames with a past, and features of both pictures
+    assert torch.allclose(normalisation.running_mean, torch.stack(means).mean(0), atol=1e-6)
+    before = normalisation.running_mean.clone()
+    settle(run, clips)
+    assert torch.equal(normalisation.running_mean, before)
 
 
 def test_every_system_gets_the_same_batches(place, clips):
