@@ -148,3 +148,19 @@ def test_an_estimator_is_loaded_from_two_files(tmp_path):
     with pytest.raises(WeightsError) as error:
         load_video_estimator(*reversed(paths))
     assert str(error.value) == f"weights {paths[1]} have the unknown architecture 'dfd_small'"
+
+
+def test_a_reader_other_than_that_of_training_is_refused(tmp_path):
+    made = estimator(defocus=True)
+    paths = (str(tmp_path / 'video.safetensors'), str(tmp_path / 'reader.safetensors'))
+    digest = save_weights(tmp_path / 'reader.safetensors', made.reader, {})
+    save_weights(tmp_path / 'video.safetensors', made.model, {'reader': digest})
+    assert load_video_estimator(*paths).model.defocus
+    save_weights(tmp_path / 'video.safetensors', made.model, {'reader': 'another'})
+    with pytest.raises(WeightsError) as error:
+        load_video_estimator(*paths)
+    assert str(error.value) == (
+        f'weights {paths[0]} were trained with another reader than {paths[1]}; train them again'
+    )
+    save_weights(tmp_path / 'video.safetensors', estimator().model, {'reader': 'another'})
+    assert not load_video_estimator(*paths).model.defocus  # asks no reader

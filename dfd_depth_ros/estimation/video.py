@@ -8,7 +8,7 @@ from dfd_depth_ros.estimation.estimator import check_image
 from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.video import Past, Sight, VideoDepthNet
-from dfd_depth_ros.networks.weights import VIDEO, load_weights
+from dfd_depth_ros.networks.weights import VIDEO, WeightsError, load_weights
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.pinhole import motion_between
 from dfd_depth_ros.paths import resolve_path
@@ -71,9 +71,12 @@ class VideoEstimator:
 
 def load_video_estimator(weights: str, reader: str, device: str = 'cpu') -> VideoEstimator:
     """An estimator from weights of `train` with a video configuration, and the weights file of the reader. Raises
-    WeightsError."""
-    model, _, digest = load_weights(resolve_path(weights), VIDEO)
-    return VideoEstimator(model, load_weights(resolve_path(reader))[0], device, digest)
+    WeightsError, also where it was trained to see what another reader reads."""
+    model, record, digest = load_weights(resolve_path(weights), VIDEO)
+    network, _, known = load_weights(resolve_path(reader))
+    if model.defocus and record.get('reader', known) != known:
+        raise WeightsError(f'weights {weights} were trained with another reader than {reader}; train them again')
+    return VideoEstimator(model, network, device, digest)
 
 
 def lens_and_camera(lens: Lens, camera: Intrinsics | None, size: tuple[int, int]) -> torch.Tensor:
