@@ -3,18 +3,29 @@
 import hashlib
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
+from dfd_depth_ros.networks.peers import PEERS
 
 FORMAT = 'dfd_depth_ros/1'
+DFD = {name: partial(DfdModel, name) for name in ARCHITECTURES} | PEERS  # what makes a model of each architecture
 
 
 class WeightsError(ValueError):
     """Weights that cannot be used; the message is one sentence that names the file and the reason."""
+
+
+def make_model(architecture: str) -> nn.Module:
+    """An untrained model. Raises ValueError for an unknown architecture."""
+    if architecture not in DFD:
+        raise ValueError(f'unknown architecture {architecture!r}; there are {", ".join(DFD)}')
+    return DFD[architecture]()
 
 
 def save_weights(path: Path, model: DfdModel, record: dict) -> str:
@@ -53,10 +64,10 @@ def from_bytes(data: bytes, name: str) -> tuple[DfdModel, dict, str]:
         raise WeightsError(
             f'weights {name} are not of this package: format is {metadata.get("format")!r}, not {FORMAT!r}'
         )
-    if metadata.get('architecture') not in ARCHITECTURES:
+    if metadata.get('architecture') not in DFD:
         raise WeightsError(f'weights {name} have the unknown architecture {metadata.get("architecture")!r}')
     try:
-        model = DfdModel(metadata['architecture'])
+        model = DFD[metadata['architecture']]()
         state = load(data)
         model.load_state_dict(state, strict=True)
         record = json.loads(metadata.get('record', '{}'))

@@ -5,6 +5,7 @@ truth (online, `training.rerender`): what was rendered must look like what was s
 and depth, lens and weights must stay plausible.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -12,7 +13,9 @@ import torch.nn.functional as F
 
 from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.model import Distribution, Prediction, to_pixels
+from dfd_depth_ros.networks.peers import Referred, Regression, referred
 from dfd_depth_ros.optics.residual import LensResidual
+from dfd_depth_ros.optics.tone import from_srgb
 from dfd_depth_ros.training.data import Batch
 
 NEAREST, FARTHEST = 1 / 8.0, 60.0  # metres
@@ -61,8 +64,12 @@ def siamese_loss(found: Distribution, lens: torch.Tensor) -> torch.Tensor:
     return (difference / (1 + 0.2 * difference.detach())).mean()
 
 
-def total(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
-    """All terms, weighted, by name."""
+def total(found: Distribution | Regression, batch: Batch, reblur: float = 0.0) -> dict[str, torch.Tensor]:
+    """All terms, weighted, by name. reblur: weight of `reblur_loss`, which is left out at zero."""
+    return _TERMS[type(found)](found, batch) | ({'reblur': reblur * reblur_loss(found, batch)} if reblur else {})
+
+
+def _own_terms(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
     return {
         'blur': 0.5 * blur_loss(found, batch.coc),
         'coc': coc_loss(found, batch.coc),
@@ -70,6 +77,73 @@ def total(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
         'outline': 0.5 * outline_loss(found, batch.coc),
         'siamese': 0.1 * siamese_loss(found, batch.lens),
     }
+
+
+def _regression_terms(found: Regression, batch: Batch) -> dict[str, torch.Tensor]:
+    """Of a network that says inverse depth, and perhaps blur on the way: absolute errors of their logarithms."""
+    truth = _inverse(batch.coc, batch.lens).clamp(1 / FARTHEST, 1 / NEAREST)
+    terms = {'depth': (found.inverse.clamp(1 / FARTHEST, 1 / NEAREST).log() - truth.log()).abs().mean()}
+    if found.blur is not None:
+        terms['blur'] = (torch.log1p(found.blur) - torch.log1p(batch.coc[..., 1::4, 1::4].abs())).abs().mean()
+    return terms
+
+
+def _referred_terms(found: Referred, batch: Batch) -> dict[str, torch.Tensor]:
+    coc = referred(batch.lens, batch.coc)
+    return {
+        'coc': coc_loss(found, coc),
+        'outline': 0.5 * outline_loss(found, coc),
+        'siamese': 0.1 * siamese_loss(found, found.lens),
+    }
+
+
+_TERMS = {Distribution: _own_terms, Regression: _regression_terms, Referred: _referred_terms}
+
+
+def reblur_loss(found: Distribution, batch: Batch) -> torch.Tensor:
+    """The sharper picture of a pair, blurred by what it lacks of the blur of the other one, must be the other one.
+
+    What is missing is the root of the difference of two variances, each (CoC / 4)^2, so the blur of both pictures is
+    trained, and no truth is needed. Differences are weighed by the contrast that blurring changes: where nothing would
+    change, nothing is told. Source: the relative blur of Pentland, PAMI 1987, and of Subbarao and Surya, IJCV 1994."""
+    magnitude, _ = posterior.magnitude(found.logits.softmax(1))
+    variance = to_pixels(magnitude**2 / 16, found.belong, batch.coc.shape[-2:])
+    light = from_srgb(batch.image)
+    missing = variance.unflatten(0, (-1, 2)).flip(1).flatten(0, 1) - variance  # of each picture, to be the other one
+    other = light.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    error = (_blurred(light, missing.clamp(min=0)) - other).abs().mean(1, keepdim=True)
+    weight = (missing > 0).float()
+    strength = (light - _gaussian(light, 4.0)).abs().mean(1, keepdim=True)
+    return (error * weight).sum() / ((strength * weight).sum() + 1e-3 * weight.sum()).clamp(min=1e-6)
+
+
+_VARIANCES = (0.0, 0.25, 1.0, 4.0, 9.0, 16.0)  # px^2 of the Gaussians between which `_blurred` interpolates
+
+
+def _blurred(light, variance):
+    """(B, C, H, W) blurred by a Gaussian of variance (B, 1, H, W) px^2, linear between a few, so it has a gradient."""
+    levels = [light, *(_gaussian(light, value) for value in _VARIANCES[1:])]
+    place, picture = variance.clamp(max=_VARIANCES[-1]), 0.0
+    for k, level in enumerate(levels):
+        below = (place - _VARIANCES[k - 1]) / (_VARIANCES[k] - _VARIANCES[k - 1]) if k else torch.ones_like(place)
+        above = (
+            (_VARIANCES[k + 1] - place) / (_VARIANCES[k + 1] - _VARIANCES[k])
+            if k + 1 < len(levels)
+            else torch.ones_like(place)
+        )
+        picture = picture + level * torch.minimum(below, above).clamp(0, 1)
+    return picture
+
+
+def _gaussian(light, variance):
+    """(B, C, H, W) through a separable Gaussian; the border is repeated."""
+    reach = math.ceil(3 * variance**0.5)
+    place = torch.arange(-reach, reach + 1, device=light.device, dtype=light.dtype)
+    kernel = torch.exp(-(place**2) / (2 * variance))
+    kernel = (kernel / kernel.sum()).expand(light.shape[1], 1, -1)
+    padded = F.pad(light, (reach,) * 4, mode='replicate')
+    rows = F.conv2d(padded, kernel[..., None, :], groups=light.shape[1])
+    return F.conv2d(rows, kernel[..., None], groups=light.shape[1])
 
 
 def photometric_loss(rendered: torch.Tensor, seen: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
