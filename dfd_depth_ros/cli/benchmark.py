@@ -6,7 +6,19 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from dfd_depth_ros.benchmarks import adapt, blur, data, limit, network, node, render, video
+from dfd_depth_ros.benchmarks import (
+    accuracy,
+    adapt,
+    blur,
+    coded,
+    data,
+    limit,
+    network,
+    node,
+    peer_runs,
+    render,
+    video,
+)
 from dfd_depth_ros.benchmarks.machine import machine
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.runs import strict
@@ -22,6 +34,8 @@ SUITES = {
     'render': 'the renderers: PSNR against a ray-traced lens, time of a forward and backward pass (no weights matter)',
     'adapt': 'online learning: a wrong lens, a right lens, and with --pairs real photographs, scored on unseen frames',
     'video': 'every temporal filter, beside the floors: accuracy and steadiness over video, of --data FOLDER ... too',
+    'accuracy': 'ours beside other methods and without single parts: trained into --runs, scored on --data FOLDER too',
+    'coded': 'how often the side of focus is told with an open disc, a coded aperture and learned ones',
     'node': 'depth_node as a process over DDS: highest sustained rate, latency from stamp to depth',
 }
 
@@ -42,11 +56,17 @@ def main(argv=None) -> int:
     parser.add_argument('--seconds', type=float, default=5.0, help='of suite node, at each rate (default: %(default)s)')
     parser.add_argument('--repetitions', type=int, default=5, help='of suite node, at each rate (default: %(default)s)')
     parser.add_argument('--quick', action='store_true', help='of suite node: no repetitions, two seconds at each rate')
-    parser.add_argument('--steps', type=int, default=300, help='of suite adapt, for each lens (default: %(default)s)')
+    parser.add_argument('--steps', type=int, default=300, help='of suites adapt and coded (default: %(default)s)')
     parser.add_argument('--pairs', nargs=2, metavar=('FAST', 'SLOW'), help='of suite adapt: two frames folders')
-    parser.add_argument('--data', nargs='+', default=(), metavar='FOLDER', help='of suite video: frames folders')
+    parser.add_argument('--data', nargs='+', default=(), metavar='FOLDER', help='of suites video, accuracy: folders')
     parser.add_argument('--systems', nargs='+', default=(), choices=video.SYSTEMS, help='of suite video: some of them')
-    parser.add_argument('--figure', type=Path, help='of suites adapt and video: PNG file for what happened')
+    parser.add_argument(
+        '--runs', type=Path, default=Path('runs/peers'), help='of suite accuracy (default: %(default)s)'
+    )
+    parser.add_argument('--every', type=int, default=1, help='of suite accuracy: of --data each so many-th frame')
+    parser.add_argument('--only', nargs='+', choices=peer_runs.RUNS, default=tuple(peer_runs.RUNS), help='of its rows')
+    parser.add_argument('--table', type=Path, metavar='PAGE', help='of suite accuracy: Markdown file for its tables')
+    parser.add_argument('--figure', type=Path, help='of suites adapt, video and coded: PNG file for what happened')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
     if options.suite == 'node' and find_spec('rclpy') is None:
@@ -82,7 +102,11 @@ def main(argv=None) -> int:
             'video': lambda: video.run(
                 options.weights, options.device, read_lens(LENS), options.data, options.systems, options.figure
             ),
+            'accuracy': lambda: accuracy.run(estimator, options.runs, options.data, options.every, tuple(options.only)),
+            'coded': lambda: coded.run(options.steps, figure=options.figure),
         }[options.suite]()
+        if options.table and options.suite == 'accuracy':
+            options.table.write_text(accuracy.markdown(numbers))
     except (ValueError, RuntimeError, OSError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1

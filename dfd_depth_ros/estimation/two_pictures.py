@@ -2,11 +2,11 @@
 
 Both have the estimator's `estimate`; the other picture is put into `other` beforehand.
 
-The formula compares local spectra. Blur by a PSF of variance v (per axis, px^2) multiplies the power at frequency f by
-about exp(-4 pi^2 f^2 v), so the ratio of two powers tells v1 - v2 whatever the scene is; CoC and variance are tied by
-v = (c / 4)^2, CoC and inverse depth by the lens, and what is left is a quadratic equation for inverse depth.
-Source: Pentland, "A New Sense for Depth of Field", PAMI 1987; Subbarao and Surya, "Depth from Defocus: A Spatial Domain
-Approach", IJCV 1994; the lens by `optics.lens`.
+The formula compares local spectra. A lens multiplies the power of a picture at frequency f by |H(c f)|^2, so the
+logarithm of the ratio of two powers is a difference of two curves of CoC, whatever the scene is. Both CoC follow from
+one inverse depth; of a row of such depths the one whose differences fit those of all bands of frequency best is taken.
+Source: Pentland, "A New Sense for Depth of Field", PAMI 1987, and Subbarao and Surya, "Depth from Defocus: A Spatial
+Domain Approach", IJCV 1994, with the transfer function of a disc (`optics.psf`) where they have a Gaussian.
 """
 
 import cv2
@@ -17,13 +17,17 @@ from dfd_depth_ros.estimation.estimate import Estimate
 from dfd_depth_ros.estimation.estimator import NEVER_BEYOND, to_device
 from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.optics.lens import Lens
+from dfd_depth_ros.optics.psf import disc
 from dfd_depth_ros.optics.tone import from_srgb
 from dfd_depth_ros.scenes.frame import Frame
 
-BANDS = (1.0, 2.0, 4.0)  # sigma in pixels of the Laplacians of Gaussians that cut out a band of frequencies
-FLOOR = 1e-7  # power of noise in a band, of linear light squared
-WINDOWS = ((11, 1.0), (41, 1e-2), (161, 1e-4))  # pixels, and how much a wide one counts where a narrow one is bare
-NEAREST, FARTHEST = 8.0, 1 / 60  # dioptres
+BANDS = (1.0, 2.0, 4.0, 8.0)  # sigma in pixels of the Laplacians of Gaussians that cut out a band of frequencies
+NOISE = 2e-5  # power of noise in the band of one pixel, of light over its mean nearby; over sigma^2 in the others
+CELL = 4  # pixels on a side of a cell of the result
+DEPTHS = np.linspace(1 / 60, 1.0, 65)  # of the row, as shares of the nearest inverse depth
+NEAREST = 5.0  # dioptres, if the CoC there is not above MOST
+MOST = 30.0  # pixels of CoC
+SURROUNDINGS = ((3, 1.0), (9, 1e-1), (41, 1e-2))  # cells, and how much wide ones count where narrow ones are bare
 
 
 class RelativeBlur:
@@ -40,35 +44,42 @@ class RelativeBlur:
     def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None) -> Estimate:
         """Depth of the first picture. image: (H, W, 3) uint8 RGB. Sigma is NaN: the formula tells none."""
         check_other(image, self.other)
-        difference = blur_difference(_grey(image), _grey(self.other.image))
-        return _as_estimate(solved(difference, lens, self.other.lens), lens)
+        ratios, trust = log_ratios(_grey(image), _grey(self.other.image))
+        inverse = fitted(ratios, trust, lens, self.other.lens)
+        return _as_estimate(cv2.resize(inverse, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), lens)
 
 
-def blur_difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """v1 - v2 in px^2, (H, W), of two pictures (H, W) in linear light: the mean over bands of frequency, weighed by how
-    far each stands out of the noise."""
-    total, weight = 0.0, 0.0
+def log_ratios(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithm of power of one picture over that of another one, in each band, and how far it can be trusted.
+    Pictures: (H, W). Returns two arrays (BANDS, H / CELL, W / CELL)."""
+    ratios, trust = [], []
     for sigma in BANDS:
-        powers = [cv2.GaussianBlur(_band(picture, sigma) ** 2, (0, 0), 2 * sigma + 1) for picture in (one, other)]
-        clear = np.minimum(*powers)
-        trust = (clear / (clear + FLOOR)) ** 2 / sigma**4
-        ratio = np.log((powers[0] + FLOOR) / (powers[1] + FLOOR))
-        total, weight = total - trust * ratio * sigma**2 / 2, weight + trust  # 4 pi^2 f^2 = 2 / sigma^2 in the middle
-    mean = sum(share * cv2.blur(total, (size,) * 2, borderType=cv2.BORDER_REFLECT) for size, share in WINDOWS)
-    return mean / sum(share * cv2.blur(weight, (size,) * 2, borderType=cv2.BORDER_REFLECT) for size, share in WINDOWS)
+        noise = NOISE / sigma**2
+        powers = [_cells(_band(picture, sigma) ** 2) for picture in (one, other)]
+        first, second = (np.maximum(power - noise, 0.3 * noise) for power in powers)
+        ratios.append(np.log(first / second))
+        trust.append((np.minimum(*powers) / (np.minimum(*powers) + 3 * noise)) ** 4)
+    return np.stack(ratios), np.stack(trust)
 
 
-def solved(difference: np.ndarray, one: Lens, other: Lens) -> np.ndarray:
-    """Inverse depth in dioptres at which two lenses differ by so much variance of blur, (H, W) px^2. Of two answers the
-    one within 1/60 and 8 dioptres counts; of two such, the farther one. Where none is exact it is the nearest."""
-    k1, k2, s1, s2 = one.gain**2, other.gain**2, one.focus_dioptre, other.focus_dioptre
-    a, b = k1 - k2, k2 * s2 - k1 * s1
-    c = k1 * s1**2 - k2 * s2**2 - 16 * difference
-    if abs(a) < 1e-3 * k1:
-        return np.clip(-c / (2 * b if b else np.inf), FARTHEST, NEAREST)
-    root = np.sqrt(np.maximum(b * b - a * c, 0))
-    low, high = np.sort([(-b - root) / a, (-b + root) / a], axis=0)
-    return np.clip(np.where(low >= FARTHEST, low, high), FARTHEST, NEAREST)
+def fitted(ratios: np.ndarray, trust: np.ndarray, one: Lens, other: Lens) -> np.ndarray:
+    """Inverse depth in dioptres, (h, w), that explains the ratios of two pictures through these lenses best. With
+    lenses of one focus both sides explain them alike: then the farther one counts."""
+    nearest = min(NEAREST, min(lens.focus_dioptre + MOST / lens.gain for lens in (one, other)))
+    row = nearest * DEPTHS
+    expected = np.stack([attenuation(sigma, one.coc(row)) - attenuation(sigma, other.coc(row)) for sigma in BANDS])
+    costs = [(trust * np.abs(ratios - level[:, None, None])).sum(0) for level in expected.T]
+    costs = [sum(share * cv2.blur(cost, (size, size)) for size, share in SURROUNDINGS) for cost in costs]
+    return row[np.argmin(costs, 0)].astype(np.float32)
+
+
+def attenuation(sigma: float, coc: np.ndarray) -> np.ndarray:
+    """Logarithm of the power that a disc of each CoC in pixels leaves in a band of a scene with a spectrum of 1 / f^2,
+    as natural ones have."""
+    frequency = np.linspace(0.5 / 256, 0.5, 256)
+    weight = (frequency * sigma) ** 4 * np.exp(-((2 * np.pi * sigma * frequency) ** 2)) / frequency
+    passed = disc(torch.from_numpy(np.abs(coc)[:, None] * frequency)).numpy() ** 2
+    return np.log(passed @ weight / weight.sum())
 
 
 class StackEstimator:
@@ -111,6 +122,14 @@ def _grey(image):
     """(H, W) linear light in units of its own mean nearby, so that exposure does not count."""
     light = from_srgb(torch.from_numpy(image.astype(np.float32) / 255)).mean(-1).numpy()
     return light / (cv2.GaussianBlur(light, (0, 0), 32) + 1e-2)
+
+
+def _cells(power):
+    """Mean over cells and a little around them."""
+    height, width = power.shape
+    return cv2.resize(
+        cv2.blur(power, (2 * CELL + 1,) * 2), (width // CELL, height // CELL), interpolation=cv2.INTER_AREA
+    )
 
 
 def _band(picture, sigma):

@@ -83,7 +83,7 @@ class D3(Peer):
 
 
 class Stack(Peer):
-    """Pictures (2 N, 3, H, W), rows 2i and 2i + 1 of one scene, to `Regression`, one row for each picture. lens: (2 N, 5)
+    """Pictures (2 N, 3, H, W), rows 2i and 2i + 1 of one scene, to `Regression`, a row for each picture. lens: (2 N, 5)
     as of `networks.depth.lens_state`; the original knows its one camera by heart."""
 
     def __init__(self, architecture: str, width: int = 40, widths: tuple[int, ...] = (40, 64, 112)):
@@ -133,7 +133,8 @@ class ImageOnly(Peer):
 
 
 PEERS = {
-    name: partial(kind, name) for name, kind in {'peer_d3': D3, 'peer_stack': Stack, 'peer_image_only': ImageOnly}.items()
+    name: partial(kind, name)
+    for name, kind in {'peer_d3': D3, 'peer_stack': Stack, 'peer_image_only': ImageOnly}.items()
 }
 
 

@@ -35,8 +35,8 @@ class Scene:
 class Scenes:
     """An endless supply of scenes: `scenes[i]` is the same for the same seed and i, whoever asks and in what order.
 
-    size: (H, W) of the window in pixels. photographs: folder of pictures to paint with. A block of scenes shares its textures, because painting costs more than
-    looking.
+    size: (H, W) of the window in pixels. photographs: folder of pictures to paint with, see `textures.photograph`. A
+    block of scenes shares its textures, because painting costs more than looking.
     """
 
     def __init__(self, size: tuple[int, int], seed: int = 0, photographs: str = ''):

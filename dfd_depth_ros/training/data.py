@@ -56,11 +56,14 @@ class Source:
         return Mixed(made_up, Windows(self.rgbd, size, seed)) if self.rgbd else made_up
 
 
+MADE_UP = Source()
+
+
 class Pairs(Dataset):
     """`pairs[i]`: linear light (2, 3, size, size) half floats, signed CoC (2, 1, size, size) and lens (2, 5).
     Pictures are still without a sensor: `expose` gives them one, another each time."""
 
-    def __init__(self, size: int, seed: int, length: int, first: int = 0, source: Source = Source()):
+    def __init__(self, size: int, seed: int, length: int, first: int = 0, source: Source = MADE_UP):
         self.scenes = source.scenes((size + 2 * MARGIN,) * 2, seed)
         self.length, self.first, self.fringe = length, first, source.fringe
 
@@ -85,8 +88,8 @@ class Pairs(Dataset):
 
 
 def expose(pairs: list, rng: np.random.Generator, motion: float = MOTION_SHARE) -> Batch:
-    """Photograph pairs, each with one random sensor, some mirrored, a few in black and white, a share of them smeared by
-    motion, which is no blur of the lens: the CoC stays what it was."""
+    """Photograph pairs, each with one random sensor, some mirrored, a few in black and white, a share of them smeared
+    by motion, which is no blur of the lens: the CoC stays what it was."""
     images, cocs, lenses = [], [], []
     for light, coc, lens in pairs:
         sensor, flip, grey = random_sensor(rng, motion), rng.random() < 0.5, rng.random() < 0.08
@@ -106,14 +109,17 @@ class Batches(IterableDataset):
     the last `capacity`. All get a new sensor.
     """
 
-    def __init__(self, size: int, seed: int, count: int, fresh: int, capacity: int, first: int = 0, source: Source = Source()):
+    def __init__(
+        self, size: int, seed: int, count: int, fresh: int, capacity: int, first: int = 0, source: Source = MADE_UP
+    ):
         self.size, self.seed, self.count, self.fresh = size, seed, count, fresh
         self.capacity, self.first, self.source = capacity, first, source
 
     def __iter__(self):
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        pairs, kept = Pairs(self.size, self.seed, sys.maxsize, source=self.source), deque(maxlen=max(1, self.capacity // workers))
+        pairs = Pairs(self.size, self.seed, sys.maxsize, source=self.source)
+        kept = deque(maxlen=max(1, self.capacity // workers))
         for step in itertools.count(self.first + number, workers):
             rng = np.random.default_rng([self.seed, 4, step])
             new = [pairs[step * self.fresh + i] for i in range(self.fresh)]

@@ -5,7 +5,6 @@ truth (online, `training.rerender`): what was rendered must look like what was s
 and depth, lens and weights must stay plausible.
 """
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -15,8 +14,8 @@ from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.model import Distribution, Prediction, to_pixels
 from dfd_depth_ros.networks.peers import Referred, Regression, referred
 from dfd_depth_ros.optics.residual import LensResidual
-from dfd_depth_ros.optics.tone import from_srgb
 from dfd_depth_ros.training.data import Batch
+from dfd_depth_ros.training.reblur import reblur_loss
 
 NEAREST, FARTHEST = 1 / 8.0, 60.0  # metres
 
@@ -98,52 +97,6 @@ def _referred_terms(found: Referred, batch: Batch) -> dict[str, torch.Tensor]:
 
 
 _TERMS = {Distribution: _own_terms, Regression: _regression_terms, Referred: _referred_terms}
-
-
-def reblur_loss(found: Distribution, batch: Batch) -> torch.Tensor:
-    """The sharper picture of a pair, blurred by what it lacks of the blur of the other one, must be the other one.
-
-    What is missing is the root of the difference of two variances, each (CoC / 4)^2, so the blur of both pictures is
-    trained, and no truth is needed. Differences are weighed by the contrast that blurring changes: where nothing would
-    change, nothing is told. Source: the relative blur of Pentland, PAMI 1987, and of Subbarao and Surya, IJCV 1994."""
-    magnitude, _ = posterior.magnitude(found.logits.softmax(1))
-    variance = to_pixels(magnitude**2 / 16, found.belong, batch.coc.shape[-2:])
-    light = from_srgb(batch.image)
-    missing = variance.unflatten(0, (-1, 2)).flip(1).flatten(0, 1) - variance  # of each picture, to be the other one
-    other = light.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-    error = (_blurred(light, missing.clamp(min=0)) - other).abs().mean(1, keepdim=True)
-    weight = (missing > 0).float()
-    strength = (light - _gaussian(light, 4.0)).abs().mean(1, keepdim=True)
-    return (error * weight).sum() / ((strength * weight).sum() + 1e-3 * weight.sum()).clamp(min=1e-6)
-
-
-_VARIANCES = (0.0, 0.25, 1.0, 4.0, 9.0, 16.0)  # px^2 of the Gaussians between which `_blurred` interpolates
-
-
-def _blurred(light, variance):
-    """(B, C, H, W) blurred by a Gaussian of variance (B, 1, H, W) px^2, linear between a few, so it has a gradient."""
-    levels = [light, *(_gaussian(light, value) for value in _VARIANCES[1:])]
-    place, picture = variance.clamp(max=_VARIANCES[-1]), 0.0
-    for k, level in enumerate(levels):
-        below = (place - _VARIANCES[k - 1]) / (_VARIANCES[k] - _VARIANCES[k - 1]) if k else torch.ones_like(place)
-        above = (
-            (_VARIANCES[k + 1] - place) / (_VARIANCES[k + 1] - _VARIANCES[k])
-            if k + 1 < len(levels)
-            else torch.ones_like(place)
-        )
-        picture = picture + level * torch.minimum(below, above).clamp(0, 1)
-    return picture
-
-
-def _gaussian(light, variance):
-    """(B, C, H, W) through a separable Gaussian; the border is repeated."""
-    reach = math.ceil(3 * variance**0.5)
-    place = torch.arange(-reach, reach + 1, device=light.device, dtype=light.dtype)
-    kernel = torch.exp(-(place**2) / (2 * variance))
-    kernel = (kernel / kernel.sum()).expand(light.shape[1], 1, -1)
-    padded = F.pad(light, (reach,) * 4, mode='replicate')
-    rows = F.conv2d(padded, kernel[..., None, :], groups=light.shape[1])
-    return F.conv2d(rows, kernel[..., None], groups=light.shape[1])
 
 
 def photometric_loss(rendered: torch.Tensor, seen: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
