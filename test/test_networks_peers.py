@@ -7,7 +7,15 @@ import torch
 from dfd_depth_ros.estimation.estimator import DepthEstimator
 from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.networks.peers import HIDDEN, PEERS, REFERENCE, Referred, Regression, referred
-from dfd_depth_ros.networks.weights import DFD, WeightsError, from_bytes, load_weights, make_model, save_weights, to_bytes
+from dfd_depth_ros.networks.weights import (
+    DFD,
+    WeightsError,
+    from_bytes,
+    load_weights,
+    make_model,
+    save_weights,
+    to_bytes,
+)
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.training.data import Batch
 from dfd_depth_ros.training.losses import FARTHEST, NEAREST, log_depth_loss, total

@@ -27,6 +27,7 @@ CELL = 4  # pixels on a side of a cell of the result
 DEPTHS = np.linspace(1 / 60, 1.0, 65)  # of the row, as shares of the nearest inverse depth
 NEAREST = 5.0  # dioptres, if the CoC there is not above MOST
 MOST = 30.0  # pixels of CoC
+ONE_FOCUS_PX = 0.5  # pixels of CoC by which the focus of two lenses must differ to tell the sides apart
 SURROUNDINGS = ((3, 1.0), (9, 1e-1), (41, 1e-2))  # cells, and how much wide ones count where narrow ones are bare
 
 
@@ -64,9 +65,11 @@ def log_ratios(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def fitted(ratios: np.ndarray, trust: np.ndarray, one: Lens, other: Lens) -> np.ndarray:
     """Inverse depth in dioptres, (h, w), that explains the ratios of two pictures through these lenses best. With
-    lenses of one focus both sides explain them alike: then the farther one counts."""
+    lenses of one focus both sides explain them alike: then only what lies behind it counts."""
     nearest = min(NEAREST, min(lens.focus_dioptre + MOST / lens.gain for lens in (one, other)))
     row = nearest * DEPTHS
+    if abs(one.focus_dioptre - other.focus_dioptre) * max(one.gain, other.gain) < ONE_FOCUS_PX:
+        row = row[row <= max(one.focus_dioptre, row[0])]
     expected = np.stack([attenuation(sigma, one.coc(row)) - attenuation(sigma, other.coc(row)) for sigma in BANDS])
     costs = [(trust * np.abs(ratios - level[:, None, None])).sum(0) for level in expected.T]
     costs = [sum(share * cv2.blur(cost, (size, size)) for size, share in SURROUNDINGS) for cost in costs]

@@ -77,7 +77,7 @@ class Pairs(Dataset):
         rng = np.random.default_rng([self.scenes.seed, 3, index])
         scene = self.scenes[index]
         otf = _random_psf(rng)
-        shift = _random_fringe(rng) if self.fringe else (0.0, 0.0, 0.0)
+        shift = tuple(self.fringe * coc for coc in _random_fringe(rng))
         first = random_lens(rng, scene)
         lenses = (first, random_lens(rng, scene, first.focal_length_m))
         light = [_crop(form_surfaces(scene.surfaces, lens, 0.75, otf, shift)) for lens in lenses]

@@ -27,7 +27,7 @@ def reblur_loss(found: Distribution, batch: Batch) -> torch.Tensor:
     variance = to_pixels(magnitude**2 / 16, found.belong, batch.coc.shape[-2:])
     light = from_srgb(batch.image)
     missing = _swapped(variance) - variance
-    sharper = (missing > 0).float()
+    sharper = (missing >= 0).float()  # of two that are blurred alike both: they must be alike
     error = (blurred(light, missing.clamp(min=0)) - _swapped(light)).abs().mean(1, keepdim=True)
     contrast = (light - gaussian(light, VARIANCES[3])).abs().mean(1, keepdim=True)
     return (error * sharper).sum() / ((contrast + 1e-3) * sharper).sum().clamp(min=1e-6)
