@@ -49,12 +49,12 @@ def all_optics(seed: int = 0) -> dict[str, Optics]:
     generator = torch.Generator().manual_seed(seed)
     eye = cats_eye(0.6).float()
     grid = torch.randn(GRID, GRID, generator=generator) * 0.3 + 1
-    rings = torch.randn(RINGS, generator=generator) * 0.3
+    rings = torch.randn(RINGS, generator=generator) * 0.5
     return {
         'open disc': Optics(lambda _: disc),
         "cat's eye": Optics(lambda _: Aperture(eye), lambda _: _passed(eye), picture=lambda _: eye),
         'learned amplitude': Optics(lambda x: Aperture(_mask(x)), lambda x: _passed(_mask(x)), grid, _mask),
-        'learned phase': Optics(lambda x: PhaseMask(x, **CAMERA), values=rings, picture=_drawn_phase),
+        'learned phase': Optics(_lens_of, values=rings, picture=_drawn_phase),
     }
 
 
@@ -175,8 +175,22 @@ def _passed(mask):
     return mask.sum() / _round(torch.ones(len(mask), len(mask))).sum()
 
 
+def _lens_of(values):
+    return PhaseMask(without_focus(values), **CAMERA)
+
+
+def without_focus(rings: torch.Tensor) -> torch.Tensor:
+    """Phases of rings (K,) without the part that grows with the square of the radius, which only moves the focus: with
+    the whole scene on one side of it any aperture would tell what was in front. Least squares over the pupil's area."""
+    radius = (torch.arange(len(rings), dtype=rings.dtype) + 0.5) / len(rings)
+    area = radius.sqrt()[:, None]
+    basis = torch.linalg.qr(area * torch.stack([torch.ones_like(radius), radius.square()], 1)).Q
+    weighed = area[:, 0] * rings
+    return (weighed - basis @ (basis.T @ weighed)) / area[:, 0]
+
+
 def _drawn_phase(rings):
-    phase = PhaseMask(rings, **CAMERA).phase
+    phase = _lens_of(rings).phase
     return torch.where(_round(torch.ones_like(phase)) > 0.5, phase % (2 * torch.pi), torch.nan)
 
 
