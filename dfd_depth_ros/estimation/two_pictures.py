@@ -40,9 +40,9 @@ class RelativeBlur:
         self.other: Frame | None = None
 
     def reset(self) -> None:
-        """Nothing is remembered."""
+        """Nothing is remembered: what the estimator's filters ask for, `estimate` takes and leaves alone."""
 
-    def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None) -> Estimate:
+    def estimate(self, image: np.ndarray, lens: Lens, stamp=None, pose=None, intrinsics=None) -> Estimate:
         """Depth of the first picture. image: (H, W, 3) uint8 RGB. Sigma is NaN: the formula tells none."""
         check_other(image, self.other)
         ratios, trust = log_ratios(_grey(image), _grey(self.other.image))
@@ -98,7 +98,7 @@ class StackEstimator:
         """Nothing is remembered."""
 
     @torch.inference_mode()
-    def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None) -> Estimate:
+    def estimate(self, image: np.ndarray, lens: Lens, stamp=None, pose=None, intrinsics=None) -> Estimate:
         """Depth of the first picture, without a sigma. image: (H, W, 3) uint8 RGB."""
         check_other(image, self.other)
         pictures = torch.from_numpy(np.stack([image, self.other.image])).to(self.device).permute(0, 3, 1, 2) / 255
