@@ -6,7 +6,20 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from dfd_depth_ros.benchmarks import adapt, blur, data, limit, network, node, render, video, video_systems
+from dfd_depth_ros.benchmarks import (
+    accuracy,
+    adapt,
+    blur,
+    coded,
+    data,
+    limit,
+    network,
+    node,
+    peer_runs,
+    render,
+    video,
+    video_systems,
+)
 from dfd_depth_ros.benchmarks.machine import machine
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.runs import strict
@@ -23,6 +36,8 @@ SUITES = {
     'adapt': 'online learning: a wrong lens, a right lens, and with --pairs real photographs, scored on unseen frames',
     'video': 'every temporal filter, beside the floors: accuracy and steadiness over video, of --data FOLDER ... too',
     'video-systems': 'five systems of depth over video with and without defocus, from --runs, on --data FOLDER ... too',
+    'accuracy': 'ours beside other methods and without single parts: trained into --runs, scored on --data FOLDER too',
+    'coded': 'how often the side of focus is told with an open disc, a coded aperture and learned ones',
     'node': 'depth_node as a process over DDS: highest sustained rate, latency from stamp to depth',
 }
 
@@ -43,13 +58,19 @@ def main(argv=None) -> int:
     parser.add_argument('--seconds', type=float, default=5.0, help='of suite node, at each rate (default: %(default)s)')
     parser.add_argument('--repetitions', type=int, default=5, help='of suite node, at each rate (default: %(default)s)')
     parser.add_argument('--quick', action='store_true', help='of suite node: no repetitions, two seconds at each rate')
-    parser.add_argument('--steps', type=int, default=300, help='of suite adapt, for each lens (default: %(default)s)')
+    parser.add_argument('--steps', type=int, default=300, help='of suites adapt and coded (default: %(default)s)')
     parser.add_argument('--pairs', nargs=2, metavar=('FAST', 'SLOW'), help='of suite adapt: two frames folders')
-    parser.add_argument('--data', nargs='+', default=(), metavar='FOLDER', help='of the video suites: frames folders')
+    parser.add_argument(
+        '--data', nargs='+', default=(), metavar='FOLDER', help='of suites accuracy and video*: folders'
+    )
     parser.add_argument('--systems', nargs='+', default=(), choices=video.SYSTEMS, help='of suite video: some of them')
-    parser.add_argument('--runs', type=Path, default=Path('runs'), help='of suite video-systems (default: %(default)s)')
-    parser.add_argument('--table', type=Path, metavar='PAGE', help='of suite video-systems: page for the tables')
-    parser.add_argument('--figure', type=Path, help='of suites adapt and video: PNG file for what happened')
+    parser.add_argument('--runs', type=Path, help='trainings, of suites video-systems (runs) and accuracy (runs/peers)')
+    parser.add_argument('--every', type=int, default=1, help='of suite accuracy: of --data each so many-th frame')
+    parser.add_argument('--only', nargs='+', choices=peer_runs.RUNS, default=tuple(peer_runs.RUNS), help='of its rows')
+    parser.add_argument(
+        '--table', type=Path, metavar='PAGE', help='Markdown file for the tables of suites accuracy and video-systems'
+    )
+    parser.add_argument('--figure', type=Path, help='of suites adapt, video and coded: PNG file for what happened')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
     if options.suite == 'node' and find_spec('rclpy') is None:
@@ -85,10 +106,18 @@ def main(argv=None) -> int:
             'video': lambda: video.run(
                 options.weights, options.device, read_lens(LENS), options.data, options.systems, options.figure
             ),
-            'video-systems': lambda: video_systems.run(options.weights, options.device, options.runs, options.data),
+            'video-systems': lambda: video_systems.run(
+                options.weights, options.device, options.runs or Path('runs'), options.data
+            ),
+            'accuracy': lambda: accuracy.run(
+                estimator, options.runs or Path('runs/peers'), options.data, options.every, tuple(options.only)
+            ),
+            'coded': lambda: coded.run(options.steps, figure=options.figure),
         }[options.suite]()
         if options.table and options.suite == 'video-systems':
             video_systems.write_table(options.table, numbers)
+        if options.table and options.suite == 'accuracy':
+            options.table.write_text(accuracy.markdown(numbers))
     except (ValueError, RuntimeError, OSError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1

@@ -8,17 +8,26 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
 from dfd_depth_ros.networks import video
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
+from dfd_depth_ros.networks.peers import PEERS
 
 FORMAT = 'dfd_depth_ros/1'
-DFD = {name: partial(DfdModel, name) for name in ARCHITECTURES}
+DFD = {name: partial(DfdModel, name) for name in ARCHITECTURES} | PEERS  # what makes a model of each architecture
 VIDEO = {name: partial(video.VideoDepthNet, **options) for name, options in video.ARCHITECTURES.items()}
 
 
 class WeightsError(ValueError):
     """Weights that cannot be used; the message is one sentence that names the file and the reason."""
+
+
+def make_model(architecture: str) -> nn.Module:
+    """An untrained model. Raises ValueError for an unknown architecture."""
+    if architecture not in DFD:
+        raise ValueError(f'unknown architecture {architecture!r}; there are {", ".join(DFD)}')
+    return DFD[architecture]()
 
 
 def save_weights(path: Path, model: DfdModel | video.VideoDepthNet, record: dict) -> str:

@@ -20,9 +20,8 @@ import torch
 import torch.nn.functional as F
 from scipy.fft import next_fast_len
 
-from dfd_depth_ros.optics.aperture import Aperture
 from dfd_depth_ros.optics.lens import Lens
-from dfd_depth_ros.optics.psf import OTF, blur, disc, transfer
+from dfd_depth_ros.optics.psf import OTF, Coded, blur, disc, transfer
 from dfd_depth_ros.optics.tone import from_srgb, to_srgb
 
 COVERED = 1e-4  # coverage under which a pixel counts as empty
@@ -66,7 +65,7 @@ def over(colour: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
     return (colour * visible).sum(1)
 
 
-def form(image: torch.Tensor, coc: torch.Tensor, planes: torch.Tensor, otf: OTF | Aperture = disc) -> torch.Tensor:
+def form(image: torch.Tensor, coc: torch.Tensor, planes: torch.Tensor, otf: OTF | Coded = disc) -> torch.Tensor:
     """Defocus one sharp picture. image: (B, 3, H, W) linear light. coc: (B, 1, H, W) signed pixels. planes: (P,)
     ascending signed CoC. Returns (B, 3, H, W). Differentiable in image and coc; runs where its inputs are."""
     height, width = image.shape[-2:]
@@ -100,7 +99,7 @@ def form_surfaces(
     surfaces: Iterable[Surface],
     lens: Lens,
     spacing: float = 1.0,
-    otf: OTF | Aperture = disc,
+    otf: OTF | Coded = disc,
     colour_shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> torch.Tensor:
     """Defocus a scene of surfaces given from back to front. spacing: pixels of CoC between planes. colour_shift: CoC
@@ -155,7 +154,7 @@ def _window(solid, reach):
 
 
 def render_rgbd(
-    image: np.ndarray, inverse_depth: np.ndarray, lens: Lens, planes: int = 24, otf: OTF | Aperture = disc
+    image: np.ndarray, inverse_depth: np.ndarray, lens: Lens, planes: int = 24, otf: OTF | Coded = disc
 ) -> np.ndarray:
     """Defocus a photograph with depth. image: (H, W, 3) uint8 sRGB, sharp. inverse_depth: (H, W) 1/m, without holes.
     Returns (H, W, 3) uint8 sRGB. Raises ValueError where shapes differ or depth has holes."""

@@ -25,8 +25,10 @@ import torch
 from scipy.special import gamma, j0
 
 from dfd_depth_ros.optics.aperture import Aperture
+from dfd_depth_ros.optics.wavefront import PhaseMask, PsfStack
 
-OTF = Callable[[torch.Tensor], torch.Tensor]  # radially symmetric; `Aperture` is what is not
+OTF = Callable[[torch.Tensor], torch.Tensor]  # radially symmetric and one curve for all CoC; what is not, is `Coded`
+Coded = Aperture | PhaseMask | PsfStack
 
 
 class _BesselJ1(torch.autograd.Function):
@@ -105,10 +107,12 @@ def _power_table(exponent: float) -> np.ndarray:
     return (j0(2 * np.pi * x[:, None] * r[None]) @ weight) / weight.sum()
 
 
-def transfer(otf: OTF | Aperture, diameters: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def transfer(otf: OTF | Coded, diameters: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """OTF of each signed CoC diameter in pixels on the grid of `torch.fft.rfft2`: (..., height, width // 2 + 1)."""
     like = {'device': diameters.device, 'dtype': diameters.dtype}
     vertical, horizontal = torch.fft.fftfreq(height, **like)[:, None], torch.fft.rfftfreq(width, **like)[None]
+    if isinstance(otf, PhaseMask | PsfStack):
+        return otf.at(diameters, vertical, horizontal)
     diameters = diameters[..., None, None]
     if isinstance(otf, Aperture):
         return otf(diameters * vertical, diameters * horizontal)
@@ -116,7 +120,7 @@ def transfer(otf: OTF | Aperture, diameters: torch.Tensor, height: int, width: i
     return torch.cat([above, above[..., 1 : (height + 1) // 2, :].flip(-2)], -2)  # the other rows mirror these
 
 
-def blur(images: torch.Tensor, diameters: torch.Tensor, otf: OTF | Aperture = disc) -> torch.Tensor:
+def blur(images: torch.Tensor, diameters: torch.Tensor, otf: OTF | Coded = disc) -> torch.Tensor:
     """Blur images (..., H, W) by signed CoC diameters in pixels, broadcast against (...); the border wraps, so pad
     by half the largest diameter where that matters. Differentiable in images and, through the OTF, in diameters."""
     height, width = images.shape[-2:]

@@ -66,12 +66,16 @@ class Sensor:
 _RGGB = {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 2}
 
 
-def random_sensor(rng: np.random.Generator) -> Sensor:
-    """A camera drawn from those that people use: mostly a good one, now and then a noisy webcam, a shaken hand."""
+MOTION_SHARE = 0.06
+
+
+def random_sensor(rng: np.random.Generator, motion: float = MOTION_SHARE) -> Sensor:
+    """A camera drawn from those that people use: mostly a good one, now and then a noisy webcam. motion: share of them
+    that a shaken hand holds."""
     poor = rng.beta(1, 2.5)
     return Sensor(
         base_blur_px=rng.uniform(0.1, 0.4 + 0.4 * poor),
-        motion_px=rng.uniform(1, 8) if rng.random() < 0.06 else 0.0,
+        motion_px=rng.uniform(1, 8) if rng.random() < motion else 0.0,
         motion_angle=rng.uniform(0, np.pi),
         exposure=2 ** rng.uniform(-1, 1.3),
         shot_noise=10 ** (rng.uniform(-6, -4.5) + 2.2 * poor),

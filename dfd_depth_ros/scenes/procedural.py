@@ -35,19 +35,19 @@ class Scene:
 class Scenes:
     """An endless supply of scenes: `scenes[i]` is the same for the same seed and i, whoever asks and in what order.
 
-    size: (H, W) of the window in pixels. A block of scenes shares its textures, because painting costs more than
-    looking.
+    size: (H, W) of the window in pixels. photographs: folder of pictures to paint with, see `textures.photograph`. A
+    block of scenes shares its textures, because painting costs more than looking.
     """
 
-    def __init__(self, size: tuple[int, int], seed: int = 0):
-        self.size, self.seed, self.textures = size, seed, TEXTURES
+    def __init__(self, size: tuple[int, int], seed: int = 0, photographs: str = ''):
+        self.size, self.seed, self.textures, self.photographs = size, seed, TEXTURES, photographs
         self._painted = (None, [])
 
     def __getitem__(self, index: int) -> Scene:
         number = index // BLOCK
         if self._painted[0] != number:
             rng = np.random.default_rng([self.seed, 1, number])
-            self._painted = (number, [random_texture(rng) for _ in range(self.textures)])
+            self._painted = (number, [random_texture(rng, self.photographs) for _ in range(self.textures)])
         return random_scene(np.random.default_rng([self.seed, 2, index]), self.size, self._painted[1])
 
 

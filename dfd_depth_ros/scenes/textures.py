@@ -7,21 +7,24 @@ Lee, Mumford and Huang, "Occlusion models for natural images", IJCV 2001.
 
 import string
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 SIZE = 384
+PICTURES, LARGEST = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp'), 1024  # of a folder; longest side, pixels
 PHOTOGRAPHS = (
     *('astronaut', 'chelsea', 'coffee', 'rocket', 'camera', 'brick', 'grass'),
     *('gravel', 'coins', 'page', 'text', 'immunohistochemistry', 'retina'),
 )
 
 
-def random_texture(rng: np.random.Generator) -> np.ndarray:
-    """One texture of a random kind, jittered in colour and contrast."""
+def random_texture(rng: np.random.Generator, photographs: str = '') -> np.ndarray:
+    """One texture of a random kind, jittered in colour and contrast. photographs: see `photograph`."""
     kinds, weights = zip(*_KINDS.items(), strict=True)
-    texture = kinds[rng.choice(len(kinds), p=np.array(weights) / sum(weights))](rng)
+    kind = kinds[rng.choice(len(kinds), p=np.array(weights) / sum(weights))]
+    texture = photograph(rng, photographs) if kind is photograph else kind(rng)
     if rng.random() < 0.25:
         texture = texture + _noise(rng, rng.uniform(0.2, 1.2)) * rng.uniform(0.02, 0.15)
     contrast = rng.uniform(0.25, 1.1) if rng.random() < 0.8 else rng.uniform(0.03, 0.25)
@@ -30,10 +33,12 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
     return np.clip((mean + (texture - mean) * contrast) * tint, 0.01, 1).astype(np.float32)
 
 
-def photograph(rng: np.random.Generator) -> np.ndarray:
-    """A window of one of the photographs that scikit-image ships, a little reduced and never enlarged, which would
-    blur it; small ones are repeated in mirror image."""
-    image = _photograph(PHOTOGRAPHS[rng.integers(len(PHOTOGRAPHS))])
+def photograph(rng: np.random.Generator, folder: str = '') -> np.ndarray:
+    """A window of one of the photographs that scikit-image ships or of those in a folder, a little reduced and never
+    enlarged, which would blur it; small ones are repeated in mirror image. Raises ValueError for a folder without
+    photographs."""
+    names = photographs_in(folder) if folder else PHOTOGRAPHS
+    image = (_from_file if folder else _photograph)(names[rng.integers(len(names))])
     scale = rng.uniform(0.5, 0.9)
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     wanting = [max(0, SIZE - side) for side in image.shape[:2]]
@@ -104,6 +109,25 @@ def wall(rng: np.random.Generator) -> np.ndarray:
 
 
 _KINDS = {photograph: 6, dead_leaves: 6, pattern: 2, writing: 3, noise: 1, wall: 9}
+
+
+@lru_cache
+def photographs_in(folder: str) -> tuple[str, ...]:
+    """Files of a folder, and of those below it, that are named like pictures, in order. Raises ValueError for none."""
+    found = tuple(sorted(str(path) for path in Path(folder).rglob('*') if path.suffix.lower() in PICTURES))
+    if not found:
+        raise ValueError(f'{folder} has no photographs ({", ".join(PICTURES)})')
+    return found
+
+
+@lru_cache(maxsize=64)
+def _from_file(path: str) -> np.ndarray:
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'photograph {path} is not a readable picture')
+    shrink = min(1.0, LARGEST / max(image.shape[:2]))
+    image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    return image[..., ::-1].astype(np.float32) / 255
 
 
 @lru_cache

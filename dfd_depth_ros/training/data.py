@@ -16,8 +16,9 @@ from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.optics.aperture import Aperture, cats_eye, matched, polygon
 from dfd_depth_ros.optics.formation import form_surfaces
 from dfd_depth_ros.optics.psf import power, spherical
-from dfd_depth_ros.optics.sensor import random_sensor
+from dfd_depth_ros.optics.sensor import MOTION_SHARE, random_sensor
 from dfd_depth_ros.scenes.procedural import Scenes, random_lens
+from dfd_depth_ros.scenes.windows import Mixed, Windows
 
 MARGIN = 16  # pixels around the crop that blur may reach into
 FRINGE_PX = 0.4  # largest longitudinal chromatic aberration, pixels of CoC between green and red
@@ -38,13 +39,33 @@ class Batch:
         return Batch(self.image.to(device), self.coc.to(device), self.lens.to(device))
 
 
+@dataclass(frozen=True)
+class Source:
+    """What pictures are made of. photographs: folder of pictures to paint with; empty: those that scikit-image ships.
+    rgbd: frames folders with `aif` and `depth` that give half of the scenes. fringe: whether colours focus apart.
+    motion: share of the pictures that motion smears."""
+
+    photographs: str = ''
+    rgbd: tuple[str, ...] = ()
+    fringe: bool = True
+    motion: float = MOTION_SHARE
+
+    def scenes(self, size: tuple[int, int], seed: int):
+        """`scenes[i]` for every i, with their `seed`."""
+        made_up = Scenes(size, seed, self.photographs)
+        return Mixed(made_up, Windows(self.rgbd, size, seed)) if self.rgbd else made_up
+
+
+MADE_UP = Source()
+
+
 class Pairs(Dataset):
     """`pairs[i]`: linear light (2, 3, size, size) half floats, signed CoC (2, 1, size, size) and lens (2, 5).
     Pictures are still without a sensor: `expose` gives them one, another each time."""
 
-    def __init__(self, size: int, seed: int, length: int, first: int = 0):
-        self.scenes = Scenes((size + 2 * MARGIN,) * 2, seed)
-        self.length, self.first = length, first
+    def __init__(self, size: int, seed: int, length: int, first: int = 0, source: Source = MADE_UP):
+        self.scenes = source.scenes((size + 2 * MARGIN,) * 2, seed)
+        self.length, self.first, self.fringe = length, first, source.fringe
 
     def __len__(self):
         return self.length
@@ -56,7 +77,7 @@ class Pairs(Dataset):
         rng = np.random.default_rng([self.scenes.seed, 3, index])
         scene = self.scenes[index]
         otf = _random_psf(rng)
-        shift = _random_fringe(rng)
+        shift = tuple(self.fringe * coc for coc in _random_fringe(rng))
         first = random_lens(rng, scene)
         lenses = (first, random_lens(rng, scene, first.focal_length_m))
         light = [_crop(form_surfaces(scene.surfaces, lens, 0.75, otf, shift)) for lens in lenses]
@@ -66,11 +87,12 @@ class Pairs(Dataset):
         return torch.stack(light).half(), torch.stack(coc), state
 
 
-def expose(pairs: list, rng: np.random.Generator) -> Batch:
-    """Photograph pairs, each with one random sensor, some mirrored, a few in black and white."""
+def expose(pairs: list, rng: np.random.Generator, motion: float = MOTION_SHARE) -> Batch:
+    """Photograph pairs, each with one random sensor, some mirrored, a few in black and white, a share of them smeared
+    by motion, which is no blur of the lens: the CoC stays what it was."""
     images, cocs, lenses = [], [], []
     for light, coc, lens in pairs:
-        sensor, flip, grey = random_sensor(rng), rng.random() < 0.5, rng.random() < 0.08
+        sensor, flip, grey = random_sensor(rng, motion), rng.random() < 0.5, rng.random() < 0.08
         for picture, blur in zip(light.float(), coc, strict=True):
             image = torch.from_numpy(sensor.expose(picture.permute(1, 2, 0).numpy(), rng)).permute(2, 0, 1) / 255.0
             image = image.mean(0, keepdim=True).expand(3, -1, -1) if grey else image
@@ -87,20 +109,23 @@ class Batches(IterableDataset):
     the last `capacity`. All get a new sensor.
     """
 
-    def __init__(self, size: int, seed: int, count: int, fresh: int, capacity: int, first: int = 0):
+    def __init__(
+        self, size: int, seed: int, count: int, fresh: int, capacity: int, first: int = 0, source: Source = MADE_UP
+    ):
         self.size, self.seed, self.count, self.fresh = size, seed, count, fresh
-        self.capacity, self.first = capacity, first
+        self.capacity, self.first, self.source = capacity, first, source
 
     def __iter__(self):
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        pairs, kept = Pairs(self.size, self.seed, sys.maxsize), deque(maxlen=max(1, self.capacity // workers))
+        pairs = Pairs(self.size, self.seed, sys.maxsize, source=self.source)
+        kept = deque(maxlen=max(1, self.capacity // workers))
         for step in itertools.count(self.first + number, workers):
             rng = np.random.default_rng([self.seed, 4, step])
             new = [pairs[step * self.fresh + i] for i in range(self.fresh)]
             kept.extend(new)
             again = rng.integers(len(kept), size=self.count - self.fresh)
-            yield expose(new + [kept[i] for i in again], rng)
+            yield expose(new + [kept[i] for i in again], rng, self.source.motion)
 
 
 def _mirrored(lens, width):

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 
 from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.model import Distribution, Prediction, to_pixels
+from dfd_depth_ros.networks.peers import Referred, Regression, referred
 from dfd_depth_ros.optics.residual import LensResidual
 from dfd_depth_ros.training.data import Batch
+from dfd_depth_ros.training.reblur import reblur_loss
 
 NEAREST, FARTHEST = 1 / 8.0, 60.0  # metres
 
@@ -61,8 +63,12 @@ def siamese_loss(found: Distribution, lens: torch.Tensor) -> torch.Tensor:
     return (difference / (1 + 0.2 * difference.detach())).mean()
 
 
-def total(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
-    """All terms, weighted, by name."""
+def total(found: Distribution | Regression, batch: Batch, reblur: float = 0.0) -> dict[str, torch.Tensor]:
+    """All terms, weighted, by name. reblur: weight of `reblur_loss`, which is left out at zero."""
+    return _TERMS[type(found)](found, batch) | ({'reblur': reblur * reblur_loss(found, batch)} if reblur else {})
+
+
+def _own_terms(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
     return {
         'blur': 0.5 * blur_loss(found, batch.coc),
         'coc': coc_loss(found, batch.coc),
@@ -70,6 +76,27 @@ def total(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
         'outline': 0.5 * outline_loss(found, batch.coc),
         'siamese': 0.1 * siamese_loss(found, batch.lens),
     }
+
+
+def _regression_terms(found: Regression, batch: Batch) -> dict[str, torch.Tensor]:
+    """Of a network that says inverse depth, and perhaps blur on the way: absolute errors of their logarithms."""
+    truth = _inverse(batch.coc, batch.lens).clamp(1 / FARTHEST, 1 / NEAREST)
+    terms = {'depth': (found.inverse.clamp(1 / FARTHEST, 1 / NEAREST).log() - truth.log()).abs().mean()}
+    if found.blur is not None:
+        terms['blur'] = (torch.log1p(found.blur) - torch.log1p(batch.coc[..., 1::4, 1::4].abs())).abs().mean()
+    return terms
+
+
+def _referred_terms(found: Referred, batch: Batch) -> dict[str, torch.Tensor]:
+    coc = referred(batch.lens, batch.coc)
+    return {
+        'coc': coc_loss(found, coc),
+        'outline': 0.5 * outline_loss(found, coc),
+        'siamese': 0.1 * siamese_loss(found, found.lens),
+    }
+
+
+_TERMS = {Distribution: _own_terms, Regression: _regression_terms, Referred: _referred_terms}
 
 
 def photometric_loss(rendered: torch.Tensor, seen: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,9 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,13 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.precision import mixed, pays
-from dfd_depth_ros.networks.weights import load_weights, save_weights
+from dfd_depth_ros.networks.weights import load_weights, make_model, save_weights
+from dfd_depth_ros.optics.sensor import MOTION_SHARE
 from dfd_depth_ros.paths import resolve_path
 from dfd_depth_ros.training import distributed
-from dfd_depth_ros.training.data import Batch, Batches, Pairs, expose
+from dfd_depth_ros.training.ablation import check_part, kept, take_out
+from dfd_depth_ros.training.data import Batch, Batches, Pairs, Source, expose
 from dfd_depth_ros.training.losses import total
 from dfd_depth_ros.training.schedule import rate
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
@@ -30,7 +33,11 @@ from dfd_depth_ros.training.validation import calibrate_sigma, validate
 class TrainConfig:
     """One training run. steps: optimiser steps. pairs: scenes a step. fresh: of these, new ones (the rest are replayed
     with a new sensor). size: crop in pixels, a multiple of 32. replay: pairs remembered. validation_pairs: held out,
-    another seed. start: weights file to start from; empty: at random. Raises ValueError where a value cannot work."""
+    another seed. start: weights file to start from; empty: at random. without: a part of the training that is left out
+    (`training.ablation.PARTS`). reblur: weight of the loss that blurs one picture of a pair to the other one. motion:
+    share of the pictures that are smeared by motion. photographs: folder of photographs to paint scenes with, instead
+    of those that scikit-image ships. rgbd: frames folders with all-in-focus pictures and depth, from which half of the
+    pairs are made. Raises ValueError where a value cannot work."""
 
     architecture: str = 'dfd_small'
     start: str = ''
@@ -48,12 +55,24 @@ class TrainConfig:
     validate_every: int = 500
     workers: int = 1
     threads: int = 1
+    without: str = ''
+    reblur: float = 0.0
+    motion: float = MOTION_SHARE
+    photographs: str = ''
+    rgbd: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.size % 32:
             raise ValueError(f'crop size {self.size} is not a multiple of 32')
         if not 1 <= self.fresh <= self.pairs:
             raise ValueError(f'fresh is {self.fresh}; it must lie between 1 and pairs = {self.pairs}')
+        if not 0 <= self.motion <= 1:
+            raise ValueError(f'motion is {self.motion}; it must lie between 0 and 1')
+        check_part(self.without)
+
+    def source(self) -> Source:
+        """What pictures are made of."""
+        return Source(self.photographs, tuple(self.rgbd), self.without != 'fringe', self.motion)
 
 
 class Run:
@@ -63,7 +82,8 @@ class Run:
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device):
         torch.manual_seed(config.seed)
         self.config, self.folder, self.device = config, folder, device
-        model = load_weights(resolve_path(config.start))[0] if config.start else DfdModel(config.architecture)
+        model = load_weights(resolve_path(config.start))[0] if config.start else make_model(config.architecture)
+        take_out(model, config.without)
         self.model = model.to(device, memory_format=torch.channels_last)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
         self.optimizer = torch.optim.AdamW(
@@ -95,26 +115,28 @@ class Run:
         self.step, self.best, self.seconds = state['step'], state['best'], state['seconds']
 
 
-def train(config: TrainConfig, folder: Path, device: str = 'cpu') -> dict:
-    """Train, or go on where the folder stands; under torchrun with the other processes. Returns the record of the best
-    weights (validation numbers, budget), which lie in `best.safetensors`."""
+def train(config: TrainConfig, folder: Path, device: str = 'cpu', batches: Sequence[Batch] = ()) -> dict:
+    """Train, or go on where the folder stands; under torchrun with the other processes. batches: one for each step, so
+    that several runs learn from the same ones; without them they are made as the configuration says. Returns the record
+    of the best weights (validation numbers, budget), which lie in `best.safetensors`."""
     torch.set_num_threads(config.threads)
     with distributed.together(device):
-        _train(config, folder, distributed.own_device(device))
+        _train(config, folder, distributed.own_device(device), batches)
     return json.loads((folder / 'best.json').read_text())
 
 
-def _train(config: TrainConfig, folder: Path, device: str):
+def _train(config: TrainConfig, folder: Path, device: str, batches: Sequence[Batch]):
     leads = distributed.rank() == 0
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(config, folder, torch.device(device))
     if (folder / 'last.pt').exists():
         run.resume()
-    held_out = _held_out(config) if leads else []
+    held_out = _held_out(config.size, config.seed, config.validation_pairs) if leads else []
     log = SummaryWriter(folder / 'tensorboard') if leads else None
     started = time.monotonic() - run.seconds
     with tqdm(total=config.steps, initial=run.step, unit='step', mininterval=5, disable=not leads) as progress:
-        for batch in itertools.islice(_loader(config, run.step), config.steps - run.step):
+        supply = batches[run.step :] if batches else _loader(config, run.step)
+        for batch in itertools.islice(supply, config.steps - run.step):
             terms = train_on(run, batch.to(run.device))
             run.seconds = time.monotonic() - started
             progress.update()
@@ -138,7 +160,7 @@ def train_on(run: Run, batch: Batch) -> dict[str, float]:
     image = batch.image.contiguous(memory_format=torch.channels_last)
     with mixed(run.device, pays(run.device)):
         found = run.model.distribution(image, batch.lens)
-    terms = total(found, batch)
+    terms = kept(total(found, batch, run.config.reblur), run.config.without)
     loss = sum(terms.values())
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -170,7 +192,7 @@ def _check(run: Run, held_out: list[Batch], log: SummaryWriter):
 
 def _loader(config: TrainConfig, step: int) -> DataLoader:
     seed = config.seed + distributed.SEEDS_APART * distributed.rank()
-    data = Batches(config.size, seed, config.pairs, config.fresh, config.replay, first=step)
+    data = Batches(config.size, seed, config.pairs, config.fresh, config.replay, step, config.source())
     return DataLoader(data, batch_size=None, num_workers=config.workers, worker_init_fn=_one_thread)
 
 
@@ -178,7 +200,9 @@ def _one_thread(_):
     torch.set_num_threads(1)
 
 
-def _held_out(config: TrainConfig) -> list[Batch]:
-    data = Pairs(config.size, config.seed + 1_000_003, config.validation_pairs)
-    rng = np.random.default_rng([config.seed, 5])
+@lru_cache(maxsize=1)
+def _held_out(size: int, seed: int, count: int) -> list[Batch]:
+    """Batches that nothing was trained on; several runs in one process share them."""
+    data = Pairs(size, seed + 1_000_003, count)
+    rng = np.random.default_rng([seed, 5])
     return [expose([data[i] for i in range(k, min(k + 4, len(data)))], rng) for k in range(0, len(data), 4)]
