@@ -19,7 +19,7 @@ ARGUMENTS = {
     'device': ('', 'auto, cpu or cuda. Empty: as in params_file.'),
     'params_file': ('config/nav2_cloud.yaml', 'Parameter file of the depth node.'),
     'use_sim_time': ('false', 'Take the time from /clock.'),
-    'rviz': ('false', 'Show the results in rviz2.'),
+    'view': ('none', 'Show the results: rviz, rerun (a web page on this machine), or none.'),
 }
 
 

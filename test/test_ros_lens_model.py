@@ -60,7 +60,7 @@ def test_a_latecomer_hears_the_model_that_was_said_once():
         assert Lens.from_dict(read_lens_model(made.received['lens_model'][0].data)) == Lens(0.05, 2.0, 4e-5, 0.5)
         assert late.models[0]['static']['camera']['activeSensorResolution'] == {'height': 6, 'width': 8}
         facts = {name: late.own()[name] for name in ('source', 'quality', 'weights_digest')}
-        assert facts == {'source': 'parameters', 'quality': '', 'weights_digest': 'd1935'}
+        assert facts == {'source': 'parameters', 'quality': 'UNCALIBRATED', 'weights_digest': 'd1935'}
         for _ in range(5):
             late.serve()
         assert len(late.models) == 1

@@ -1,5 +1,7 @@
 """The lens in a bag: which topic tells it, what `lens_model` completes, and what is wrong with either."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_scenes_bags import LENS, STEP, camera_info, header, image, joint_state, kind, picture, write
@@ -11,6 +13,7 @@ from dfd_depth_ros.scenes.lens_model import lens_model, to_text
 
 START = 10**9
 MODEL = Lens(0.05, 1.4, 4e-5, 9.0, 0.3, 'front')
+KNOWN = replace(MODEL, gain_sigma=0.1, quality='APPROXIMATE')
 
 
 def metadata(stamp, hardware_id='imx708', **values):
@@ -95,6 +98,12 @@ def test_the_model_goes_before_the_calibration(tmp_path):
     assert lenses(tmp_path, *messages)[0].pixel_pitch_m == 0.05 / 100
     (tmp_path / 'with').mkdir()
     assert lenses(tmp_path / 'with', *messages, ('/lens_model', model(), START))[0].pixel_pitch_m == 4e-5
+
+
+def test_how_well_the_lens_is_known_comes_with_the_model(tmp_path):
+    state = ('/lens', joint_state(START, {'focus_dioptre': 0.5}), START)
+    found = lenses(tmp_path, state, ('/lens_model', model(KNOWN), START))[0]
+    assert (found.gain_sigma, found.quality) == (0.1, 'APPROXIMATE')
 
 
 def test_a_model_counts_from_when_it_was_said_and_the_first_one_also_before(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from dfd_depth_ros.optics.lens import Lens, LensError
 from dfd_depth_ros.scenes.lens_model import lens_model, read_lens_model, to_text, without_focus
 
-LENS = Lens(0.05, 1.4, 4e-6, 0.5, 0.02, 'behind')
+LENS = Lens(0.05, 1.4, 4e-6, 0.5, 0.02, 'behind', 0.1, 'APPROXIMATE')
 
 
 def test_the_words_and_units_are_those_of_open_track_io():
@@ -36,6 +36,8 @@ def test_the_words_and_units_are_those_of_open_track_io():
                 'focus_dioptre': 0.5,
                 'focus_dioptre_sigma': 0.02,
                 'side': 'behind',
+                'gain_sigma': 0.1,
+                'quality': 'APPROXIMATE',
                 'source': 'joint_state',
                 'weights_digest': 'd1935',
             }
@@ -52,7 +54,7 @@ def test_at_infinity_there_is_no_distance_and_the_image_lies_in_the_focal_plane(
 
 @pytest.mark.parametrize('focus', [0.0, 0.1, 0.5, 7.0])
 def test_what_is_written_is_read_back_to_the_last_bit(focus):
-    lens = Lens(0.035, 1.8, 3.45e-6, focus, 0.01, 'front')
+    lens = Lens(0.035, 1.8, 3.45e-6, focus, 0.01, 'front', 0.2, 'CALIBRATED')
     values = read_lens_model(to_text(lens_model(lens, 480, 640, weights_digest='d1935')))
     assert Lens.from_dict(values) == lens
     assert 'weights_digest' not in values

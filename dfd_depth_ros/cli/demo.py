@@ -159,8 +159,9 @@ def _progress(frames, total):
 
 
 def _check_published(bag: Path, frames: BagFrames, lens, estimator, picture: Path) -> float:
-    """Estimate a few frames once more and return the largest relative difference to the depth that was published for
-    them (inf where only one of both is finite). The middle one of them becomes the picture."""
+    """Estimate the served frames once more, in their order, because the filter remembers, and return the largest
+    relative difference to the depth that was published for a few of them (inf where only one of both is finite). The
+    middle one of these becomes the picture."""
     stamps = np.intersect1d(frames.times['image'].stamp_ns, frames.times['depth'].stamp_ns) / 1e9
     chosen = stamps[np.linspace(0, len(stamps) - 1, CHECKED).astype(int)]
     as_truth = read_bag(bag, lens, {'truth': frames.topics['depth']})
@@ -168,8 +169,10 @@ def _check_published(bag: Path, frames: BagFrames, lens, estimator, picture: Pat
     estimator.reset()
     worst = 0.0
     for frame in frames:
+        if frame.stamp not in stamps:
+            continue
+        estimate = estimator.estimate(frame.image, frame.lens, frame.stamp)
         if frame.stamp in chosen:
-            estimate = estimator.estimate(frame.image, frame.lens, frame.stamp)
             worst = max(worst, _difference(published[frame.stamp], estimate.depth))
             if frame.stamp == chosen[CHECKED // 2]:
                 write_strip(picture, frame, estimate)

@@ -83,8 +83,8 @@ class LensSource:
         return replace(camera, fx=camera.fx * factor, fy=camera.fy * factor)
 
     def facts(self) -> dict[str, str]:
-        """Where the lens comes from and how well it is known, for `lens_model`."""
-        return {'source': self._settings['lens.source'], 'quality': str(self._values.get('quality', ''))}
+        """Where the lens comes from, for `lens_model`."""
+        return {'source': self._settings['lens.source']}
 
     def doubts(self, lens: Lens, camera: Intrinsics | None) -> str:
         """A sentence where the focus can hardly be meant, or lens and calibration belong to one image, else ''."""

@@ -5,11 +5,10 @@ Metadata are read as camera_ros writes them. The focus is never that of `lens_mo
 
 import bisect
 from collections.abc import Mapping
-from dataclasses import fields
 
 import numpy as np
 
-from dfd_depth_ros.optics.lens import Lens, LensError
+from dfd_depth_ros.optics.lens import LensError
 from dfd_depth_ros.scenes.lens_metadata import Dialect, NoLensMetadataError, read_metadata
 from dfd_depth_ros.scenes.lens_model import read_lens_model
 from dfd_depth_ros.scenes.recordings import BagError, deserialize
@@ -18,8 +17,8 @@ JOINT_STATE = 'sensor_msgs/msg/JointState'
 METADATA = 'diagnostic_msgs/msg/DiagnosticArray'
 TEXT = 'std_msgs/msg/String'
 SOURCES = {JOINT_STATE: 'joint_state', METADATA: 'diagnostics'}  # lens.source of a node that is to read them
-_NAMES = tuple(field.name for field in fields(Lens) if field.name != 'side')
-_COMPLETED = ('focal_length_m', 'f_number', 'pixel_pitch_m')
+_NAMES = ('focal_length_m', 'f_number', 'pixel_pitch_m', 'focus_dioptre', 'focus_dioptre_sigma')
+_COMPLETED = ('focal_length_m', 'f_number', 'pixel_pitch_m', 'gain_sigma', 'quality')
 
 
 class LensStates:
@@ -53,7 +52,8 @@ class LensModels:
             self._models.append({name: model[name] for name in _COMPLETED if name in model})
 
     def at(self, time: int) -> dict:
-        """Focal length, f-number and pixel pitch of the last text until then, or of the first one after it."""
+        """Focal length, f-number, pixel pitch and how well they are known, of the last text until then, or of the first
+        one after it."""
         index = max(bisect.bisect_right(self._times, time) - 1, 0)
         return self._models[index] if self._models else {}
 

@@ -8,12 +8,13 @@ lens makes f / (1 - f * D) at D dioptres; a lens at infinity has no `focusDistan
 
 import json
 import math
+from dataclasses import fields
 
 from dfd_depth_ros.optics.breathing import growth
 from dfd_depth_ros.optics.lens import Lens, LensError
 
 NAME = 'dfd_depth_ros'
-_KEPT = ('focal_length_m', 'f_number', 'pixel_pitch_m', 'focus_dioptre', 'focus_dioptre_sigma', 'side')
+_KEPT = tuple(field.name for field in fields(Lens))
 
 
 def lens_model(lens: Lens, height: int, width: int, **facts: str) -> dict:
