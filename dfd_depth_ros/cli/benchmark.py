@@ -60,16 +60,12 @@ def main(argv=None) -> int:
     parser.add_argument('--quick', action='store_true', help='of suite node: no repetitions, two seconds at each rate')
     parser.add_argument('--steps', type=int, default=300, help='of suites adapt and coded (default: %(default)s)')
     parser.add_argument('--pairs', nargs=2, metavar=('FAST', 'SLOW'), help='of suite adapt: two frames folders')
-    parser.add_argument(
-        '--data', nargs='+', default=(), metavar='FOLDER', help='of suites accuracy and video*: folders'
-    )
+    parser.add_argument('--data', nargs='+', default=(), metavar='FOLDER', help='of suites accuracy, video*: folders')
     parser.add_argument('--systems', nargs='+', default=(), choices=video.SYSTEMS, help='of suite video: some of them')
     parser.add_argument('--runs', type=Path, help='trainings, of suites video-systems (runs) and accuracy (runs/peers)')
     parser.add_argument('--every', type=int, default=1, help='of suite accuracy: of --data each so many-th frame')
     parser.add_argument('--only', nargs='+', choices=peer_runs.RUNS, default=tuple(peer_runs.RUNS), help='of its rows')
-    parser.add_argument(
-        '--table', type=Path, metavar='PAGE', help='Markdown file for the tables of suites accuracy and video-systems'
-    )
+    parser.add_argument('--table', type=Path, metavar='PAGE', help='Markdown file for tables (accuracy, video-systems)')
     parser.add_argument('--figure', type=Path, help='of suites adapt, video and coded: PNG file for what happened')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
