@@ -83,7 +83,8 @@ class DepthEstimator:
         inverse = inverse.clamp(min=NEVER_BEYOND)
         depth = 1 / inverse
         arrays = (depth, depth**2 * sigma, gain * (focus - inverse), far)
-        return Estimate(*to_arrays(arrays), _notes(prediction.defocus.magnitude))
+        depth_m, sigma_m, coc_px, far_share = to_arrays(arrays)
+        return Estimate(depth_m, sigma_m, coc_px, far_share, _notes(prediction.defocus.magnitude))
 
     def _networks(self, image, lens, side):
         with mixed(self.device, self.precision == 'bfloat16'):

@@ -61,8 +61,9 @@ class Pairs(Dataset):
         lenses = (first, random_lens(rng, scene, first.focal_length_m))
         light = [_crop(form_surfaces(scene.surfaces, lens, 0.75, otf, shift)) for lens in lenses]
         coc = [_crop(lens.coc(scene.inverse_depth))[None] for lens in lenses]
-        centre = tuple(place - MARGIN for place in scene.centre)
-        state = torch.tensor([lens_state(lens, *coc[0].shape[-2:], centre) for lens in lenses], dtype=torch.float32)
+        x, y = (place - MARGIN for place in scene.centre)
+        height, width = coc[0].shape[-2:]
+        state = torch.tensor([lens_state(lens, height, width, (x, y)) for lens in lenses], dtype=torch.float32)
         return torch.stack(light).half(), torch.stack(coc), state
 
 

@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ class Run:
         torch.manual_seed(config.seed)
         self.config, self.folder, self.device = config, folder, device
         model = load_weights(resolve_path(config.start))[0] if config.start else DfdModel(config.architecture)
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -140,7 +141,8 @@ def train_on(run: Run, batch: Batch) -> dict[str, float]:
     with mixed(run.device, pays(run.device)):
         found = run.model.distribution(image, batch.lens)
     terms = total(found, batch)
-    loss = sum(terms.values())
+    first, *others = terms.values()
+    loss = sum(others, first)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     distributed.average_gradients(run.model)
@@ -155,7 +157,7 @@ def train_on(run: Run, batch: Batch) -> dict[str, float]:
 
 def _check(run: Run, held_out: list[Batch], log: SummaryWriter):
     """Validate the averaged weights; keep them where they are the best so far."""
-    model = run.average.module.eval()
+    model = cast(DfdModel, run.average.module).eval()
     model.sigma_scale.fill_(calibrate_sigma(model, held_out, run.device))
     numbers = validate(model, held_out, run.device)
     for name, value in numbers.items():
