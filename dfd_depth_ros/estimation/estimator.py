@@ -74,7 +74,8 @@ class DepthEstimator:
         moved ahead. Raises ImageError for anything but such a picture."""
         _check(image)
         batch = to_batch(image, self.device)
-        state = torch.tensor([lens_state(lens, *image.shape[:2])], dtype=torch.float32, device=self.device)
+        height, width = image.shape[:2]
+        state = torch.tensor([lens_state(lens, height, width)], dtype=torch.float32, device=self.device)
         prediction = self._predict(batch, state, lens.side)
         gain, focus = prediction.lens[0, :2]
         reading = self._reading(prediction, lens)

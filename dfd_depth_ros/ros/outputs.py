@@ -75,7 +75,8 @@ class Outputs:
     def publish_model(self, result: Result, **facts: str) -> None:
         """Publish `lens_model` where it is news. facts: see `lens_model`. Raises RCLError where it cannot."""
         is_fixed = facts.get('source') == 'parameters'
-        self._model.publish(result.lens, result.image.shape[:2], is_fixed, **facts)
+        height, width = result.image.shape[:2]
+        self._model.publish(result.lens, (height, width), is_fixed, **facts)
 
 
 def limited(estimate: Estimate, min_m: float, max_m: float) -> Estimate:

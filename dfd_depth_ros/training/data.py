@@ -95,7 +95,8 @@ class Batches(IterableDataset):
     def __iter__(self):
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        pairs, kept = Pairs(self.size, self.seed, sys.maxsize), deque(maxlen=max(1, self.capacity // workers))
+        pairs = Pairs(self.size, self.seed, sys.maxsize)
+        kept: deque = deque(maxlen=max(1, self.capacity // workers))
         for step in itertools.count(self.first + number, workers):
             rng = np.random.default_rng([self.seed, 4, step])
             new = [pairs[step * self.fresh + i] for i in range(self.fresh)]

@@ -79,7 +79,7 @@ class Run:
     def save(self):
         """Write `last.pt` by atomic rename, so that a kill at any instant leaves a checkpoint that resumes."""
         parts = (self.model, self.average, self.optimizer, self.schedule)
-        state = {'parts': [part.state_dict() for part in parts], 'config': asdict(self.config)}
+        state: dict = {'parts': [part.state_dict() for part in parts], 'config': asdict(self.config)}
         state |= {'step': self.step, 'best': self.best, 'seconds': self.seconds}
         torch.save(state, self.folder / 'last.part')
         os.replace(self.folder / 'last.part', self.folder / 'last.pt')
