@@ -202,7 +202,7 @@ def _scan(recording: Recording):
     with an image of depth."""
     known = {msgtype for names in ROLES.values() for msgtype in names.values()}
     types, times, depths = {}, defaultdict(list), set()
-    states: dict[str, dict[int, bytes]] = defaultdict(dict)
+    states: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
     for message in recording.messages():
         if message.msgtype not in known or len(message.data) < 12:
             continue
