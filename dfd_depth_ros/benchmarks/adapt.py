@@ -40,15 +40,17 @@ def run(
     lens: Lens,
     size: tuple[int, int],
     steps: int,
-    pairs: Sequence[str] = (),
+    pairs: tuple[str, str] | tuple[()] = (),
     figure: Path | None = None,
 ) -> dict:
     """All three parts. lens: what the simulated camera says. steps: of learning in each case. pairs: frames folders of
     the fast and the slow pictures of the same scenes, in the same order; none: that part is left out. figure: PNG file
     for one frame before and after."""
     signs = list(itertools.product((-1, 1), repeat=2))
-    cases = [(n * F_NUMBER_ERROR, s * FOCUS_ERROR, BASE_BLUR_PX) for n, s in signs]
-    rows = [_surprise(weights, lens, size, steps, *case, figure) for case in tqdm(cases, desc='adapt', unit='lens')]
+    rows = [
+        _surprise(weights, lens, size, steps, n * F_NUMBER_ERROR, s * FOCUS_ERROR, BASE_BLUR_PX, figure)
+        for n, s in tqdm(signs, desc='adapt', unit='lens')
+    ]
     names = ('abs_rel_before', 'abs_rel_after', 'abs_rel_known_lens')
     before, after, known = (float(np.mean([row[name] for row in rows])) for name in names)
     right = _surprise(weights, lens, size, steps, 0.0, 0.0, 0.0)

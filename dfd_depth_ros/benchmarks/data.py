@@ -20,7 +20,7 @@ def run(config: TrainConfig, device: str = 'cpu', batches: int = 6) -> dict:
     """
     training = Run(config, Path(), torch.device(device))  # writes nothing unless it is saved
     supply = iter(Batches(config.size, config.seed, config.pairs, config.fresh, config.replay))
-    seconds = {'data': [], 'step': []}
+    seconds: dict[str, list[float]] = {'data': [], 'step': []}
     for batch in itertools.islice(tqdm(_timed(supply, seconds['data']), desc='data', total=batches + 1), batches + 1):
         start = time.perf_counter()
         train_on(training, batch.to(training.device))

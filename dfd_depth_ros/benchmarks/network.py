@@ -23,7 +23,7 @@ def run(estimator, lens, size: tuple[int, int] = (640, 480), frames: int = 30) -
         start = time.perf_counter()
         estimator.estimate(image, lens)
         times.append(time.perf_counter() - start)
-    times = np.array(times[WARM_UP:])
+    seconds = np.array(times[WARM_UP:])
     return {
         'size': list(size),
         'device': estimator.device,
@@ -32,6 +32,6 @@ def run(estimator, lens, size: tuple[int, int] = (640, 480), frames: int = 30) -
         'frames': frames,
         'threads': torch.get_num_threads(),
         'parameters': sum(weights.numel() for weights in estimator.model.parameters()),
-        'latency_ms': latency_ms(times),
-        'fps': frames / float(times.sum()),
+        'latency_ms': latency_ms(seconds),
+        'fps': frames / float(seconds.sum()),
     }

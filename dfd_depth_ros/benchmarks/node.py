@@ -28,7 +28,7 @@ SETTLE_S, DRAIN_S = 1.0, 2.0
 LOOP = 16  # frames of the simulated camera, enough to learn from
 EASY, LEARNING_S = 0.5, 15.0  # share of the sustained rate at which a trainer runs beside, and its time to begin
 STAMP_END = 12  # bytes of a serialised message up to the end of its stamp
-QUICK = {'repetitions': 1, 'seconds': 2.0}
+QUICK_REPETITIONS, QUICK_S = 1, 2.0
 
 
 class Arrivals:
@@ -82,7 +82,7 @@ def run(
     from dfd_depth_ros.ros.recorder import TOPICS
 
     if quick:
-        repetitions, seconds = QUICK['repetitions'], min(seconds, QUICK['seconds'])
+        repetitions, seconds = QUICK_REPETITIONS, min(seconds, QUICK_S)
     load = [usage.load()]
     peer = depth_anything(device)
     arrivals, topics = Arrivals(), {topic: TOPICS[topic] for topic in (IMAGE, DEPTH, STATE)}

@@ -18,7 +18,7 @@ FOCAL = 200.0  # pixels
 REPEATS = 15
 
 
-def run(device: str, sizes=((96, 72), (160, 120)), repeats: int = REPEATS) -> dict:
+def run(device: str | torch.device, sizes=((96, 72), (160, 120)), repeats: int = REPEATS) -> dict:
     """Measure every renderer that this machine can run on `device`; sizes are (width, height), with 320x240 added on
     CUDA. Returns for each `psnr_db` by scene against the ray-traced lens and `times`: size, `ms` of a forward and
     backward pass (median) and, for splats, `gaussians`; and in `skipped` why one was not measured."""
@@ -59,11 +59,11 @@ def drawn(scene: str, device='cpu') -> tuple[Picture, View, np.ndarray]:
         there = alpha(x, y) > 0.5
         light = np.where(there[..., None], colour(x, y), light)
         inverse_depth = np.where(there, depth(x, y), inverse_depth)
-    light, inverse_depth = (torch.from_numpy(a).to(device, torch.float32) for a in (light, inverse_depth))
+    sharp, inverse = (torch.from_numpy(a).to(device, torch.float32) for a in (light, inverse_depth))
     centre = [(length - 1) / 2 for length in reversed(x.shape)]
     lens = torch.tensor([GAIN, focus, FOCAL, *centre], device=device)
     pose = torch.eye(4, device=device)
-    return Picture(light.permute(2, 0, 1), inverse_depth[None], lens, pose), View(lens, pose, x.shape), truth
+    return Picture(sharp.permute(2, 0, 1), inverse[None], lens, pose), View(lens, pose, x.shape), truth
 
 
 def time_ms(renderer: Renderer, size: tuple[int, int], device: torch.device, repeats: int = REPEATS) -> dict:

@@ -52,7 +52,7 @@ def settling(estimator, frames: list[Frame]) -> dict:
 def cost(plain, estimator, frames: list[Frame], rounds: int = 20) -> dict:
     """network_ms, filter_ms: medians of what a frame costs without a filter, and of what it costs more with it, asked
     in turns so that a busy machine disturbs both alike."""
-    seconds = {'plain': [], 'filtered': []}
+    seconds: dict[str, list[float]] = {'plain': [], 'filtered': []}
     for index in range(rounds):
         frame = frames[index % len(frames)]
         for name, one in (('plain', plain), ('filtered', estimator)):

@@ -118,7 +118,7 @@ def run(
     systems = systems or tuple(SYSTEMS)
     sequences = {'simulated': partial(simulated, lens)}
     sequences |= {Path(path).name: partial(folder, path, lens) for path in data}
-    table = {}
+    table: dict[str, dict[str, dict]] = {}
     for sequence, read in sequences.items():
         frames = read()
         for name in tqdm(systems, desc=sequence, unit='system'):

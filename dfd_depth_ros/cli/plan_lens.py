@@ -96,11 +96,12 @@ def _plan(lens: Lens, table, options) -> dict:
         ],
     }
     if options.range:
-        best = planning.focus_for(lens, table.error, *options.range)
-        span = np.geomspace(*options.range, 100)
+        nearest, farthest = options.range
+        best = planning.focus_for(lens, table.error, nearest, farthest)
+        span = np.geomspace(nearest, farthest, 100)
         numbers['range'] = {
-            'near_m': options.range[0],
-            'far_m': options.range[1],
+            'near_m': nearest,
+            'far_m': farthest,
             'focus_distance_m': best.focus_distance_m,
             'side': best.side,
             'worst_share': float(planning.relative_sigma(best, table.error, span).max()),

@@ -74,7 +74,8 @@ class DepthEstimator:
         moved ahead. Raises ImageError for anything but such a picture."""
         check_image(image)
         batch = to_batch(image, self.device)
-        state = torch.tensor([lens_state(lens, *image.shape[:2])], dtype=torch.float32, device=self.device)
+        height, width = image.shape[:2]
+        state = torch.tensor([lens_state(lens, height, width)], dtype=torch.float32, device=self.device)
         prediction = self._predict(batch, state, lens.side)
         gain, focus = prediction.lens[0, :2]
         reading = self._reading(prediction, lens)
@@ -83,7 +84,8 @@ class DepthEstimator:
         inverse = inverse.clamp(min=NEVER_BEYOND)
         depth = 1 / inverse
         arrays = (depth, depth**2 * sigma, gain * (focus - inverse), far)
-        return Estimate(*to_arrays(arrays), _notes(prediction.defocus.magnitude))
+        depth_m, sigma_m, coc_px, far_share = to_arrays(arrays)
+        return Estimate(depth_m, sigma_m, coc_px, far_share, _notes(prediction.defocus.magnitude))
 
     def _networks(self, image, lens, side):
         with mixed(self.device, self.precision == 'bfloat16'):

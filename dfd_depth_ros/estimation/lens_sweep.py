@@ -61,7 +61,9 @@ def fit_sweep(frames: list, model, table: BlurTable) -> SweepFit:
         )
     reading, breathing = _registered(frames, model)
     log_gain, base = _solve(gain, told, reading, table)
-    before, after, gains = [], [], []
+    before: list[float] = []
+    after: list[float] = []
+    gains = []
     for left in range(len(frames)):
         others = np.arange(len(frames)) != left
         alone = _solve(gain[others], told[others], reading[others], table, [(log_gain, base)])
@@ -71,7 +73,8 @@ def fit_sweep(frames: list, model, table: BlurTable) -> SweepFit:
             blur = np.hypot(gain[left] * np.exp(found_gain) * (told[left] - inverse), found_base)
             errors.append(np.mean((table.read(blur) - reading[left]) ** 2))
     jackknife = np.sqrt((len(gains) - 1) / len(gains) * np.sum((np.array(gains) - np.mean(gains)) ** 2))
-    return SweepFit(log_gain, float(jackknife), base, *(float(np.sqrt(np.mean(x))) for x in (before, after)), breathing)
+    as_told, as_fitted = (float(np.sqrt(np.mean(errors))) for errors in (before, after))
+    return SweepFit(log_gain, float(jackknife), base, as_told, as_fitted, breathing)
 
 
 def _registered(frames, model) -> tuple[np.ndarray, float | None]:
@@ -106,9 +109,9 @@ def _registered(frames, model) -> tuple[np.ndarray, float | None]:
             'several distances'
         )
     good = good[np.linspace(0, len(good) - 1, min(CELLS, len(good))).astype(int)]
-    predicted, measured = np.array(predicted), np.array(measured)
-    seen = np.abs(predicted).max() > 2e-3
-    breathing = float(predicted @ measured / (predicted @ predicted)) if seen else None
+    expected, found = np.array(predicted), np.array(measured)
+    seen = np.abs(expected).max() > 2e-3
+    breathing = float(expected @ found / (expected @ expected)) if seen else None
     return np.stack([reading.ravel()[good] for reading in readings]), breathing
 
 

@@ -50,7 +50,8 @@ class ReplaceableEstimator:
     """
 
     def __init__(self, first, make: Callable = candidate_estimator, warn: Callable[[str], None] = print):
-        self.present, self._before, self._make, self._warn = first, None, make, warn
+        self.present, self._make, self._warn = first, make, warn
+        self._before: DepthEstimator | None = None
         self.source = 'file'
         self._source_before = ''
         self._refused: dict[str, str] = {}
@@ -147,4 +148,4 @@ def _test_picture() -> np.ndarray:
     soft = [picture, *(cv2.GaussianBlur(picture, (0, 0), sigma) for sigma in (1.5, 3.0, 6.0))]
     weights = [np.clip(1 - abs(share - level), 0, 1)[None, :, None] for level in range(4)]
     mixed = sum(weight * layer for weight, layer in zip(weights, soft, strict=True))
-    return np.uint8(np.clip(mixed, 0, 1) * 255)
+    return (np.clip(mixed, 0, 1) * 255).astype(np.uint8)

@@ -105,7 +105,7 @@ def _notes(counts, blocks) -> list[str]:
 def comparison_rows(numbers: dict) -> list[tuple[str, ...]]:
     """(metric, A, B, B - A, 95 % interval, verdict) as text, of the outcome of `compare`. The verdict says only whether
     the interval spans zero, and nothing where there are too few blocks for it to mean anything."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     few = numbers['compared']['blocks'] < FEW_BLOCKS
     for name, value in numbers['comparison'].items():
         known = np.isfinite([value['low'], value['high']]).all()

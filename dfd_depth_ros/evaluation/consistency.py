@@ -38,7 +38,7 @@ def consistency(before: tuple[Frame, Estimate], after: tuple[Frame, Estimate]) -
     if not _lens_moved(first.lens, second.lens) or not _still(first, second):
         return {}
     q1, q2 = (_inverse(estimate.depth) for estimate in (one, other))
-    values = {'focus_disagreement': float(np.median(2 * np.abs(q1 - q2) / (q1 + q2)))}
+    values = {'focus_disagreement': [float(np.median(2 * np.abs(q1 - q2) / (q1 + q2)))]}
     for source, inverse, target in ((first, q1, second), (second, q2, first)):
         for name, value in _reblur(source, inverse, target).items():
             values.setdefault(name, []).append(value)

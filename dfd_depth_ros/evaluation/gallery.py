@@ -80,7 +80,7 @@ def _titled(titles: dict, pictures: list[Picture]) -> dict[str, Picture]:
 
 
 def _picture(frame: Frame, estimate: Estimate, abs_rel: float) -> Picture:
-    image, fields = frame.image, (estimate.coc, estimate.depth, estimate.sigma, frame.depth)
+    image, fields = frame.image, [estimate.coc, estimate.depth, estimate.sigma, frame.depth]
     height, width = image.shape[:2]
     if width > WIDTH:
         size = (WIDTH, max(1, round(height * WIDTH / width)))

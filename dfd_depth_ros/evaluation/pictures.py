@@ -35,7 +35,7 @@ class Scale(NamedTuple):
         colours = mpl.colormaps[self.colours](np.linspace(0, 1, STOPS))
         return f'linear-gradient(90deg, {", ".join(mpl.colors.to_hex(colour) for colour in colours)})'
 
-    def ticks(self) -> tuple[str, str, str]:
+    def ticks(self) -> tuple[str, ...]:
         """Labels of the left end, the middle and the right end of the colour bar."""
         return tuple(f'{float(self.norm.inverse(place)):.2g}' for place in (0, 0.5, 1))
 

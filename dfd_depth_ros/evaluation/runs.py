@@ -38,9 +38,9 @@ def run(
     that it holds).
     """
     total = len(frames) if limit is None else min(limit, len(frames))
-    is_bag = isinstance(frames, BagFrames)
-    evaluation = evaluate(progress(islice(frames, total), total), estimator, None if is_bag else lens, side)
-    if is_bag:
+    given = None if isinstance(frames, BagFrames) else lens
+    evaluation = evaluate(progress(islice(frames, total), total), estimator, given, side)
+    if isinstance(frames, BagFrames):
         evaluation.numbers |= {'truncated': list(frames.truncated), 'notes': list(frames.notes)}
         if 'depth' in frames.times:
             evaluation.numbers['recorded'] = recorded_timing(frames.times['image'], frames.times['depth'])

@@ -98,7 +98,8 @@ def evaluate(frames: Iterable[Frame], estimator, lens: Lens | None = None, side:
     Raises ScoreError for a frame without lens, and where there is no frame at all.
     """
     curves, gallery = Curves(), Gallery()
-    rows, pairs, seconds, first_lens, before = [], [], [], None, None
+    rows, pairs, seconds, first_lens = [], [], [], None
+    before: tuple[Frame, Estimate] | None = None
     for frame in frames:
         frame = _prepared(frame, lens, side)
         follows = before is not None and _follows(before[0], frame)

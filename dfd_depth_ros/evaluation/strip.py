@@ -7,11 +7,12 @@ from matplotlib.figure import Figure
 
 from dfd_depth_ros.estimation.estimate import Estimate
 from dfd_depth_ros.evaluation.gallery import Picture
-from dfd_depth_ros.evaluation.pictures import relative_error, scales
+from dfd_depth_ros.evaluation.pictures import Scale, relative_error, scales
 from dfd_depth_ros.scenes.frame import Frame
 
 DOTS_PER_INCH = 110
 PANEL_IN = 4.2  # width of a panel in inches
+Panel = tuple[str, np.ndarray, Scale | None]  # title, pixels and how they are coloured
 
 
 def write_strip(path: Path, frame: Frame, estimate: Estimate) -> None:
@@ -39,7 +40,7 @@ def write_comparison(path: Path, frame: Frame, before: Estimate, after: Estimate
     ]
     by_name = scales(pictures)
     times = ('before', 'after')
-    panels = [('What the camera saw', frame.image, None)]
+    panels: list[Panel] = [('What the camera saw', frame.image, None)]
     panels += [
         (f'Depth {when}', picture.depth, by_name['depth']) for when, picture in zip(times, pictures, strict=True)
     ]

@@ -64,7 +64,7 @@ def fuse(module: nn.Module) -> nn.Module:
     """Fold every batch normalisation into the convolution before it, in place, for inference. Returns the module."""
     for child in module.children():
         if isinstance(child, nn.Sequential) and len(child) > 1 and isinstance(child[1], nn.BatchNorm2d):
-            child[0] = nn.utils.fusion.fuse_conv_bn_eval(child[0], child[1])
+            child[0] = nn.utils.fusion.fuse_conv_bn_eval(child[0], child[1])  # type: ignore[type-var]
             child[1] = nn.Identity()
         else:
             fuse(child)

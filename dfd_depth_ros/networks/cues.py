@@ -24,6 +24,9 @@ class LocalSpectrum(nn.Module):
     """(B, 3, H, W) gamma-encoded picture in 0..1, H and W multiples of 8, to (B, `channels`, H/8, W/8): log energies of
     rings of frequency in three directions, of a block itself and of the mean over its neighbours."""
 
+    filters: torch.Tensor
+    groups: torch.Tensor
+
     def __init__(self):
         super().__init__()
         filters, groups = _filters(), _groups()

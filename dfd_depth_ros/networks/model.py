@@ -13,7 +13,7 @@ from dfd_depth_ros.networks.depth import CELL, NEIGHBOURS, DepthNet
 from dfd_depth_ros.networks.scales import doubled, halved, padded
 from dfd_depth_ros.optics.residual import LensResidual
 
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, dict[str, dict]] = {
     'dfd_small': {
         'defocus': {'fine': 16, 'quarter': 40, 'eighth': 96, 'blocks': 2},
         'depth': {'widths': (64, 112, 160), 'blocks': (1, 1, 2)},
@@ -67,6 +67,8 @@ class DfdModel(nn.Module):
     Raises ValueError for an unknown architecture.
     """
 
+    sigma_scale: torch.Tensor
+
     def __init__(self, architecture: str = 'dfd_small'):
         super().__init__()
         if architecture not in ARCHITECTURES:
@@ -96,7 +98,7 @@ class DfdModel(nn.Module):
         defocus = self.defocus_net(image)
         return defocus, *self.depth_net(defocus, lens)
 
-    def read(self, found: Distribution, size: tuple[int, int]) -> Prediction:
+    def read(self, found: Distribution, size: torch.Size | tuple[int, int]) -> Prediction:
         """One CoC with its sigma and side for each of (H, W) pixels."""
         probability = posterior.shares(found.logits)
         coc, sigma = posterior.estimate(probability)
@@ -115,10 +117,10 @@ class DfdModel(nn.Module):
 
     def for_inference(self) -> 'DfdModel':
         """Fold normalisation into convolutions, in place; the model no longer trains."""
-        return fuse(self.eval().requires_grad_(False)).to(memory_format=torch.channels_last)
+        return fuse(self.eval().requires_grad_(False)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def to_pixels(cells: torch.Tensor, belong: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def to_pixels(cells: torch.Tensor, belong: torch.Tensor, size: torch.Size | tuple[int, int]) -> torch.Tensor:
     """Each pixel is a mixture of the nine cells around it. cells: (B, C, H/4, W/4). belong: logits of the mixture,
     (B, 9, 16, H/4, W/4). Returns the (B, C, *size) pixels at the upper left."""
     batch, channels, height, width = cells.shape

@@ -61,7 +61,8 @@ def cross_entropy(logits: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
     """Mean negative log likelihood of the true CoC. logits: (B, BINS, H/4, W/4). coc: (B, 1, H, W) signed pixels; four
     of the 16 pixels of a cell speak for it, each split over its two neighbouring classes. At an edge the best answer is
     therefore a distribution with two modes."""
-    likelihood, loss = log_softmax(logits.float(), 1), 0.0
+    likelihood = log_softmax(logits.float(), 1)
+    loss = likelihood.new_zeros(())
     place = ((symlog(coc).clamp(-_REACH, _REACH) + _REACH) / _STEP).clamp(max=BINS - 1.001)
     for row, column in _SAMPLES:
         here = place[..., row::4, column::4]

@@ -108,7 +108,7 @@ class Lens:
         raises LensError with its name."""
         values = {name: value for name, value in values.items() if value is not None}
         known = {field.name for field in fields(cls)}
-        state = {
+        state: dict = {
             name: value if name in _WORDS else _number(name, value) for name, value in values.items() if name in known
         }
         missing = [name for name in ('focal_length_m', 'f_number', 'pixel_pitch_m') if name not in state]

@@ -13,6 +13,11 @@ class LensResidual(nn.Module):
     CoC in pixels that the pictures show at perfect focus beyond what the networks expect. log_psf: natural logarithm of
     the PSF's width over that of a disc with the CoC that is read, for renderers."""
 
+    log_gain: nn.Parameter
+    log_focus: nn.Parameter
+    base_variance: nn.Parameter
+    log_psf: nn.Parameter
+
     def __init__(self):
         super().__init__()
         for name in ('log_gain', 'log_focus', 'base_variance', 'log_psf'):

@@ -7,6 +7,7 @@ over the air take over between two images (`hot_swap`).
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
@@ -61,7 +62,11 @@ class DepthNode(LifecycleNode):
     def __init__(self, load: Callable = load_estimator, renew: Callable | None = None, **options):
         super().__init__('depth_node', **options)
         self._load, self._renew = load, renew
-        self._estimator = self._inputs = self._hot_swap = self._outputs = self._worker = None
+        self._estimator: Any = None  # a ReplaceableEstimator, whose module brings PyTorch along
+        self._inputs: Inputs | None = None
+        self._hot_swap: HotSwap | None = None
+        self._outputs: Outputs | None = None
+        self._worker: Worker | None = None
         self._ended: Worker | None = None
         self._lens = LensSource()
         self._last_stamp = 0
@@ -135,8 +140,9 @@ class DepthNode(LifecycleNode):
             self.get_logger().warning('the last image is still in work')
 
     def _release(self) -> None:
-        for part in filter(None, (self._inputs, self._outputs)):
-            part.destroy()
+        for part in (self._inputs, self._outputs):
+            if part:
+                part.destroy()
         self._estimator = self._outputs = self._inputs = self._hot_swap = None
         memory.give_back()
 

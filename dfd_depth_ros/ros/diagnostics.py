@@ -25,7 +25,7 @@ class Monitor:
         self._log, self._usual = log, usual
         self._lock = threading.RLock()
         self._inputs = self._outputs = self._errors = self._lost = 0
-        self._drops = collections.Counter()
+        self._drops: collections.Counter[str] = collections.Counter()
         self._conditions: dict[str, str] = {}
         self._reported: dict[str, str] = {}
         self._facts: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """A ROS graph of our own for as long as a demo or a benchmark lasts: node processes and a recorder."""
 
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -29,7 +30,8 @@ class Graph:
 
     def __init__(self, writer, logs: Path, topics: dict = TOPICS):
         self._writer, self._logs, self._topics = writer, logs, topics
-        self._processes, self._clients = {}, {}
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._clients: dict = {}
 
     def __enter__(self) -> 'Graph':
         self._outside = dict(os.environ)

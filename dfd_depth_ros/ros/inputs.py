@@ -118,10 +118,11 @@ class Inputs:
     def _calibration(self, info: CameraInfo | None, image: np.ndarray, is_rectified: bool) -> tuple:
         """Camera, distortion, and a sentence where no ray can be drawn; None for what is not known."""
         camera = distortion = None
+        height, width = image.shape[:2]
         try:
             if info is None:
                 raise calibration.CalibrationError('no camera_info has arrived')
-            camera = calibration.intrinsics(info, *image.shape[:2], is_rectified)
+            camera = calibration.intrinsics(info, height, width, is_rectified)
             distortion = calibration.distortion(info, is_rectified)
         except (calibration.CalibrationError, DistortionError) as error:
             return camera, distortion, f'{error}; {self._loss}'

@@ -13,7 +13,8 @@ class LensModelTopic:
     parameter, and so part of the model, counts as well. on_problem: as that of `qos.publisher`."""
 
     def __init__(self, node, on_problem: Callable[[str, str], None]):
-        self._node, self._told = node, None
+        self._node = node
+        self._told: dict | None = None
         self._publisher = qos.publisher(node, String, 'lens_model', on_problem, qos.latched())
 
     def destroy(self) -> None:
@@ -23,7 +24,8 @@ class LensModelTopic:
     def publish(self, lens, size: tuple[int, int], is_fixed: bool, **facts: str) -> None:
         """Publish the lens before images of that size (height, width) if it is news. Raises RCLError where that
         fails."""
-        model = lens_model(lens, *size, **facts)
+        height, width = size
+        model = lens_model(lens, height, width, **facts)
         news = model if is_fixed else without_focus(model)
         if news != self._told:
             self._publisher.publish(String(data=to_text(model)))

@@ -46,7 +46,7 @@ def to_depth(message: Image, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return decode_depth(*_layout(message), max_pixels)
 
 
-def _layout(message: Image) -> tuple:
+def _layout(message: Image) -> tuple[array.array, int, int, str, int, bool]:
     return message.data, message.height, message.width, message.encoding, message.step, bool(message.is_bigendian)
 
 
@@ -66,7 +66,7 @@ def to_image(pixels: np.ndarray, header: Header) -> Image:
 def to_bytes(values: np.ndarray) -> array.array:
     """Array memory in the only type that rclpy assigns to a byte sequence without looking at every element."""
     data = array.array('B')
-    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
     return data
 
 

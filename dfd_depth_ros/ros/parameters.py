@@ -6,7 +6,7 @@ is unconfigured. `config/depth.yaml` and `config/trainer.yaml` explain each one 
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
@@ -114,7 +114,7 @@ TRAINER_PARAMETERS = {
 }
 
 
-def declare(node, table: dict[str, Spec]) -> dict[str, Value]:
+def declare(node, table: dict[str, Spec]) -> dict[str, Any]:
     """Declare the table on a node and return the values that hold. Raises ParameterError for a bad one."""
     try:
         values = {
@@ -126,7 +126,7 @@ def declare(node, table: dict[str, Spec]) -> dict[str, Value]:
     return values
 
 
-def check(values: dict[str, Value], table: dict[str, Spec]) -> None:
+def check(values: dict[str, Any], table: dict[str, Spec]) -> None:
     """Raise ParameterError for a word that is no choice and for a range that is empty. Types and limits of numbers are
     checked by rclpy from the descriptors."""
     for name, value in values.items():
@@ -139,7 +139,7 @@ def check(values: dict[str, Value], table: dict[str, Spec]) -> None:
             raise ParameterError(f'parameter {group}.min_m is {low:g}; it must be below {group}.max_m = {high:g}')
 
 
-def changed(values: dict[str, Value], changes: Iterable, table: dict[str, Spec], configured: bool) -> dict[str, Value]:
+def changed(values: dict[str, Any], changes: Iterable, table: dict[str, Spec], configured: bool) -> dict[str, Any]:
     """The values after a request to set parameters (objects with name and value); names outside the table are ignored.
     Raises ParameterError where one of them may not change now or to that."""
     new = {change.name: change.value for change in changes if change.name in table}

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
@@ -71,7 +72,8 @@ class PoseSource:
     """Camera-to-world poses of the optical frame, for a node that trains: from the topic first, then from tf."""
 
     def __init__(self, node, settings: dict, inputs: Inputs, monitor):
-        self._monitor, self._buffer, self._tf = monitor, PoseBuffer(), None
+        self._monitor, self._buffer = monitor, PoseBuffer()
+        self._tf: Any = None  # a tf2_ros.Buffer where one is wanted and can be had
         self._fixed_frame = settings['pose.fixed_frame']
         inputs.subscribe(PoseStamped, 'pose', self.on_pose)
         if self._fixed_frame:

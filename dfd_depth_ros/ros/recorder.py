@@ -45,7 +45,7 @@ class Recorder:
     """
 
     def __init__(self, writer, topics: dict = TOPICS):
-        self.counts = Counter()
+        self.counts: Counter[str] = Counter()
         self._writer = writer
         self._context = rclpy.Context()
         rclpy.init(args=[], context=self._context)

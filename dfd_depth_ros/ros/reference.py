@@ -1,6 +1,7 @@
 """Topics, services and parameters of the nodes as one page of Markdown, `docs/reference.md`."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dfd_depth_ros.ros import camera_simulator, rerun_view
@@ -102,7 +103,7 @@ def _parameters(table: dict[str, Spec]) -> str:
     return _table(('parameter', 'default', 'range', 'unit', 'live', ''), cells)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ('---',) * len(head), *rows]
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 

@@ -28,7 +28,8 @@ class TrainerLoop:
     def __init__(self, learner: KeptLearner, read: Callable, settings: Callable[[], dict], monitor: Monitor):
         self._learner, self._read, self._settings, self._monitor = learner, read, settings, monitor
         self._condition = threading.Condition()
-        self._image, self._requests, self._running, self._paused = None, [], True, False
+        self._requests: list[tuple[str, threading.Event, list]] = []
+        self._image, self._running, self._paused = None, True, False
         self._pause_s, self._busy_s = FIRST_PAUSE_S, 0.0
         self._marks = collections.deque([(time.monotonic(), 0.0)], maxlen=11)
         self._reported, self._has_news, self.state = time.monotonic(), False, 'waiting'
@@ -54,7 +55,8 @@ class TrainerLoop:
     def ask(self, request: str) -> tuple[bool, str]:
         """'save', 'rollback' or 'reset', done between two steps. Returns success and a sentence, after `ANSWER_S` at
         the latest."""
-        done, answer = threading.Event(), []
+        done = threading.Event()
+        answer: list[tuple[bool, str]] = []
         with self._condition:
             if not self._running:
                 return ENDED

@@ -99,7 +99,8 @@ class BagFrames:
 
     def __iter__(self) -> Iterator[Frame]:
         awaited = set(self.times['truth'].stamp_ns.tolist()) & self._usable if 'truth' in self.times else set()
-        truths, waiting, read = {}, deque(), 0
+        truths, read = {}, 0
+        waiting: deque[tuple[int, bytes]] = deque()
         wanted = {self.topics[role] for role in ('image', 'truth') if role in self.topics}
         for message in self._recording.messages(wanted):
             stamp = stamp_ns(message.data)
@@ -205,7 +206,8 @@ def _scan(recording: Recording):
     """One pass: topic -> type, topic -> Times, topic -> {stamp: bytes} of the small messages, and the topics that begin
     with an image of depth."""
     known = {msgtype for names in ROLES.values() for msgtype in names.values()}
-    types, times, states, depths = {}, defaultdict(list), defaultdict(dict), set()
+    types, times, depths = {}, defaultdict(list), set()
+    states: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
     for message in recording.messages():
         if message.msgtype not in known or len(message.data) < 12:
             continue

@@ -97,7 +97,8 @@ def decode_compressed(data, format: str, max_pixels: int = MAX_PIXELS) -> np.nda
         image = None
     if image is None:
         raise EncodingError(f'compressed image of format {format!r} with {encoded.size} bytes cannot be decoded')
-    check_size(*image.shape[:2], max_pixels)
+    height, width = image.shape[:2]
+    check_size(height, width, max_pixels)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

@@ -36,7 +36,7 @@ class _Entry:
     values: dict
 
     def load(self) -> Frame:
-        arrays = {key: _READERS[key](path, f'{self.where}: {key}') for key, path in self.files.items()}
+        arrays: dict = {key: _READERS[key](path, f'{self.where}: {key}') for key, path in self.files.items()}
         shapes = {key: array.shape[:2] for key, array in arrays.items()}
         first = next(iter(shapes))
         for key, shape in shapes.items():
@@ -91,7 +91,7 @@ def write_frames(folder, frames: Iterable[Frame]) -> Path:
 
 
 def _write_frame(folder: Path, number: int, frame: Frame) -> dict:
-    record = {}
+    record: dict = {}
     for key in _READERS:
         array = getattr(frame, key)
         if array is None:

@@ -10,7 +10,7 @@ STILL_DIOPTRE = 0.01  # neighbours that differ by less are one focus, read with 
 
 
 def motion_span(
-    stamps: Sequence[int], focus: Callable[[int], float], moving: Sequence[bool], stamp: int, reach: int
+    stamps: Sequence[int], focus: Callable[[int], float], moving: Sequence[bool], stamp: int, reach: float
 ) -> float | None:
     """Span in dioptres of the focus around a stamp where the lens moves, None where it stands still.
 

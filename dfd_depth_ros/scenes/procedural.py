@@ -41,7 +41,7 @@ class Scenes:
 
     def __init__(self, size: tuple[int, int], seed: int = 0, photographs: str = ''):
         self.size, self.seed, self.textures, self.photographs = size, seed, TEXTURES, photographs
-        self._painted = (None, [])
+        self._painted: tuple[int | None, list] = (None, [])
 
     def __getitem__(self, index: int) -> Scene:
         number = index // BLOCK

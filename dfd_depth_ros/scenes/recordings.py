@@ -16,6 +16,7 @@ import yaml
 from mcap.exceptions import McapError
 from mcap.records import Channel, Footer, Message, Schema
 from mcap.stream_reader import StreamReader
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_typestore
@@ -121,7 +122,7 @@ class BagWriter:
             raise BagError(f'{path} exists already and is not overwritten')
         self._writer = Writer(path, version=9, storage_plugin=_PLUGINS[storage])
         self._writer.open()
-        self._links = {}
+        self._links: dict[str, Connection] = {}
 
     def write(self, topic: str, msgtype: str, data: bytes, receive_ns: int) -> None:
         """Append one message (CDR bytes) received at a time in nanoseconds."""
@@ -162,7 +163,8 @@ def deserialize(data: bytes, msgtype: str):
 
 
 def _mcap_messages(file: Path, topics) -> Iterator[RawMessage]:
-    schemas, channels = {}, {}
+    schemas: dict[int, str] = {}
+    channels: dict[int, tuple[str, str]] = {}
     with file.open('rb') as stream:
         for record in StreamReader(stream, validate_crcs=True).records:
             if isinstance(record, Message):

@@ -90,7 +90,7 @@ def writing(rng: np.random.Generator) -> np.ndarray:
         place, font = (int(rng.integers(-20, 40)), y), int(rng.integers(0, 8))
         cv2.putText(letters, words, place, font, scale, 255, max(1, int(scale * rng.uniform(0.8, 3))), cv2.LINE_AA)
     canvas += (ink - canvas) * (letters[..., None] / 255)
-    return np.ascontiguousarray(np.rot90(canvas, rng.integers(4)))
+    return np.ascontiguousarray(np.rot90(canvas, int(rng.integers(4))))
 
 
 def noise(rng: np.random.Generator) -> np.ndarray:

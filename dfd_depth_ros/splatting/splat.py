@@ -32,7 +32,7 @@ def _gsplat() -> SplatRenderer:
     return SplatRenderer(cuda.rasterise)
 
 
-RENDERERS = {'layered': LayeredRenderer, 'splat': SplatRenderer, 'gsplat': _gsplat}
+RENDERERS: dict[str, Callable[[], Renderer]] = {'layered': LayeredRenderer, 'splat': SplatRenderer, 'gsplat': _gsplat}
 
 
 def make_renderer(name: str) -> Renderer:

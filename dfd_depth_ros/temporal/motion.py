@@ -58,8 +58,8 @@ def both_ways(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, 
         return flows[0], flows[1]
     grey = [picture.clamp(0, 255).byte().numpy() for picture in (first, second)]
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flows = (dis.calc(grey[0], grey[1], None), dis.calc(grey[1], grey[0], None))
-    return tuple(torch.from_numpy(flow).permute(2, 0, 1) for flow in flows)
+    there, back = (torch.from_numpy(dis.calc(*pair, None)).permute(2, 0, 1) for pair in (grey, grey[::-1]))
+    return there, back
 
 
 def lucas_kanade(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -67,7 +67,8 @@ def lucas_kanade(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     on each level. Batched, and on the device of its inputs."""
     levels = [(first[:, None], second[:, None])]
     while len(levels) < LEVELS and min(levels[-1][0].shape[-2:]) >= 2 * SMALLEST_PX:
-        levels.append(tuple(F.avg_pool2d(picture, 2, ceil_mode=True) for picture in levels[-1]))
+        one, other = (F.avg_pool2d(picture, 2, ceil_mode=True) for picture in levels[-1])
+        levels.append((one, other))
     flow = first.new_zeros(len(first), 2, *levels[-1][0].shape[-2:])
     for one, other in reversed(levels):
         if flow.shape[-2:] != one.shape[-2:]:

@@ -82,8 +82,9 @@ class Pairs(Dataset):
         lenses = (first, random_lens(rng, scene, first.focal_length_m))
         light = [_crop(form_surfaces(scene.surfaces, lens, 0.75, otf, shift)) for lens in lenses]
         coc = [_crop(lens.coc(scene.inverse_depth))[None] for lens in lenses]
-        centre = tuple(place - MARGIN for place in scene.centre)
-        state = torch.tensor([lens_state(lens, *coc[0].shape[-2:], centre) for lens in lenses], dtype=torch.float32)
+        x, y = (place - MARGIN for place in scene.centre)
+        height, width = coc[0].shape[-2:]
+        state = torch.tensor([lens_state(lens, height, width, (x, y)) for lens in lenses], dtype=torch.float32)
         return torch.stack(light).half(), torch.stack(coc), state
 
 
@@ -119,7 +120,7 @@ class Batches(IterableDataset):
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         pairs = Pairs(self.size, self.seed, sys.maxsize, source=self.source)
-        kept = deque(maxlen=max(1, self.capacity // workers))
+        kept: deque = deque(maxlen=max(1, self.capacity // workers))
         for step in itertools.count(self.first + number, workers):
             rng = np.random.default_rng([self.seed, 4, step])
             new = [pairs[step * self.fresh + i] for i in range(self.fresh)]

@@ -43,7 +43,7 @@ def to_keyframe(
     """A keyframe of an (H, W, 3) uint8 RGB picture, its tensors on a device; `camera` gives the principal point and,
     where it is known, fx."""
     height, width = image.shape[:2]
-    state = lens_state(lens, height, width, camera and (camera.cx, camera.cy))
+    state = lens_state(lens, height, width, (camera.cx, camera.cy) if camera else None)
     if camera:
         state[2] = camera.fx
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), THUMBNAIL, interpolation=cv2.INTER_AREA)

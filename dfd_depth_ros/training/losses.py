@@ -136,7 +136,7 @@ def smoothness_loss(inverse_depth: torch.Tensor, picture: torch.Tensor) -> torch
     """Edge-aware smoothness of (..., 1, H, W) inverse depth, divided by its mean, over pictures (..., 3, H, W). Source:
     Godard et al., CVPR 2017."""
     level = inverse_depth / inverse_depth.mean((-2, -1), keepdim=True).clamp(min=1e-3)
-    total = 0.0
+    total = level.new_zeros(())
     for dim in (-2, -1):
         steps = picture.diff(dim=dim).abs().mean(-3, keepdim=True)
         total = total + (level.diff(dim=dim).abs() * torch.exp(-10 * steps)).mean()

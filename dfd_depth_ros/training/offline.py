@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -84,7 +85,7 @@ class Run:
         self.config, self.folder, self.device = config, folder, device
         model = load_weights(resolve_path(config.start))[0] if config.start else make_model(config.architecture)
         take_out(model, config.without)
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -97,7 +98,7 @@ class Run:
     def save(self):
         """Write `last.pt` by atomic rename, so that a kill at any instant leaves a checkpoint that resumes."""
         parts = (self.model, self.average, self.optimizer, self.schedule)
-        state = {'parts': [part.state_dict() for part in parts], 'config': asdict(self.config)}
+        state: dict = {'parts': [part.state_dict() for part in parts], 'config': asdict(self.config)}
         state |= {'step': self.step, 'best': self.best, 'seconds': self.seconds}
         torch.save(state, self.folder / 'last.part')
         os.replace(self.folder / 'last.part', self.folder / 'last.pt')
@@ -161,7 +162,8 @@ def train_on(run: Run, batch: Batch) -> dict[str, float]:
     with mixed(run.device, pays(run.device)):
         found = run.model.distribution(image, batch.lens)
     terms = kept(total(found, batch, run.config.reblur), run.config.without)
-    loss = sum(terms.values())
+    first, *others = terms.values()
+    loss = sum(others, first)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     distributed.average_gradients(run.model)
@@ -176,7 +178,7 @@ def train_on(run: Run, batch: Batch) -> dict[str, float]:
 
 def _check(run: Run, held_out: list[Batch], log: SummaryWriter):
     """Validate the averaged weights; keep them where they are the best so far."""
-    model = run.average.module.eval()
+    model = cast(DfdModel, run.average.module).eval()
     model.sigma_scale.fill_(calibrate_sigma(model, held_out, run.device))
     numbers = validate(model, held_out, run.device)
     for name, value in numbers.items():

@@ -197,7 +197,7 @@ class OnlineLearner:
         if stage is None:
             return
         self._candidate = copy.deepcopy(self._accepted)
-        parts = [self._candidate.residual]
+        parts: list[nn.Module] = [self._candidate.residual]
         if stage == 'norm':
             parts += [part for part in self._candidate.modules() if isinstance(part, nn.BatchNorm2d)]
         if stage == 'all':

@@ -66,8 +66,8 @@ def look(model: DfdModel, frame: Keyframe, corner: tuple[int, int], size: tuple[
 
 def rerendering(renderer: Renderer, one: Look, other: Look, psf_scale: torch.Tensor) -> tuple[torch.Tensor, dict]:
     """`one` seen as `other` was: the gamma-encoded picture (3, h, w), and the terms of the loss by name."""
-    size = other.image.shape[-2:]
-    view = View(other.lens, other.pose, size, psf_scale)
+    height, width = other.image.shape[-2:]
+    view = View(other.lens, other.pose, (height, width), psf_scale)
     picture = Picture(from_srgb(one.image), one.inverse_depth, one.lens, one.pose, one.coc.abs() * psf_scale)
     rendered = renderer([picture], view)
     there, inside, implied = _found_in(one, other)

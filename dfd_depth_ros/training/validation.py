@@ -11,7 +11,8 @@ from dfd_depth_ros.training.losses import log_depth_loss
 def validate(model: DfdModel, batches: list[Batch], device='cpu') -> dict[str, float]:
     """Means over pixels: `coc_mae` and `blur_mae` (px, signed and unsigned), `sign_accuracy` where |CoC| > 0.5 px,
     `log_depth`, and the share of pixels within one and two sigma."""
-    sums, model = {}, model.eval()
+    sums: dict[str, float] = {}
+    model = model.eval()
     for batch in (b.to(device) for b in batches):
         prediction = model(batch.image, batch.lens)
         error = (prediction.coc - batch.coc).abs()
