@@ -5,8 +5,9 @@ others look at, and its depth is what all are asked for. Where a data set has no
 sharp one with the lens focused STEP_PX of CoC nearer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -58,8 +59,8 @@ def run(shipped: DepthEstimator, runs: Path, data: Sequence[str] = (), every: in
         model, _, digest = load_weights(path)
         kind = StackEstimator if name == 'peer_stack' else DepthEstimator
         methods[name] = kind(model, shipped.device, digest=digest)
-    sets = {'held out': held_out, 'motorcycle': motorcycle}
-    sets |= {Path(path).name: lambda path=path: folder(path, every) for path in data}
+    sets: dict[str, Callable] = {'held out': held_out, 'motorcycle': motorcycle}
+    sets |= {Path(path).name: partial(folder, path, every) for path in data}
     return {'data': {place: _rows(list(pairs()), methods, place) for place, pairs in sets.items()}}
 
 

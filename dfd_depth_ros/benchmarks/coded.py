@@ -139,11 +139,11 @@ def _trained(optics, light, steps, seed):
 
 @torch.no_grad()
 def _judged(judge, optics, light, seed, batches=32) -> dict:
-    rng, right = np.random.default_rng([seed, 2]), []
+    rng, answers = np.random.default_rng([seed, 2]), []
     for _ in range(batches):
         seen, far = patches(optics, light, rng)
-        right.append((judge(_normal(seen))[:, 0] > 0) == (far > 0.5))
-    right = torch.cat(right).float()
+        answers.append((judge(_normal(seen))[:, 0] > 0) == (far > 0.5))
+    right = torch.cat(answers).float()
     share = float(right.mean())
     sigma = (share * (1 - share) / len(right)) ** 0.5
     return {'sign_accuracy': share, 'sigma': sigma, 'patches': len(right), 'light': float(optics.light(optics.values))}

@@ -17,7 +17,7 @@ from dfd_depth_ros.training.data import Batch, Batches
 from dfd_depth_ros.training.offline import TrainConfig, train
 
 CONFIG = 'config/train/peers.yaml'
-RUNS = {
+RUNS: dict[str, dict] = {
     'ours': {},
     **{name: {'architecture': name} for name in ('peer_d3', 'peer_stack', 'peer_image_only')},
     **{f'without {part}': {'without': part} for part in PARTS},

@@ -5,12 +5,14 @@ trained ones come from `train --config config/train/video_NAME.yaml --out RUNS/v
 (Job, frames of one clip) -> its depth maps, and another one is one line in ROWS.
 """
 
+import collections
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +32,7 @@ from dfd_depth_ros.temporal.smoother import Smoother
 from dfd_depth_ros.training.video import SYSTEMS
 
 SHOWN = ('abs_rel', 'delta1', 'tae', 'opw', 'tcc')
-HELD_OUT = {'seed': 77, 'size': (192, 256), 'frames': 6, 'clips': 8}
+HELD_OUT: dict[str, Any] = {'seed': 77, 'size': (192, 256), 'frames': 6, 'clips': 8}
 BETWEEN = '<!-- benchmark video-systems -->'
 
 
@@ -136,13 +138,14 @@ def run(weights: str, device: str, runs: Path, data: Sequence[str] = ()) -> dict
         if not _weights(runs, name).is_file():
             raise ValueError(f'{_weights(runs, name)} is not there; train it with config/train/video_{name}.yaml')
     sequences = {'held_out': held_out(), **{Path(path).name: _frames(path) for path in data}}
-    job, table = Job(weights, device, runs), {}
+    job = Job(weights, device, runs)
+    table: dict[str, dict] = collections.defaultdict(dict)
     for sequence, frames in sequences.items():
         total = len(ROWS) + 2 * len(MADE_CONSISTENT)
         for name, depths in tqdm(answers(job, frames), desc=sequence, unit='system', total=total):
             numbers = evaluate(frames, Recorded(depths)).numbers
-            table.setdefault(sequence, {})[name] = {key: numbers.get(key, float('nan')) for key in SHOWN}
-    return {'sequences': table}
+            table[sequence][name] = {key: numbers.get(key, float('nan')) for key in SHOWN}
+    return {'sequences': dict(table)}
 
 
 def held_out() -> list[Frame]:

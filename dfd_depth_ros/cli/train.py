@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 from dfd_depth_ros.training.offline import TrainConfig, train
 from dfd_depth_ros.training.video import VideoConfig, train_video
 
-TRAINERS = {TrainConfig: train, VideoConfig: train_video}
+TRAINERS: dict[type, Callable] = {TrainConfig: train, VideoConfig: train_video}
 
 
 def main(argv=None) -> int:

@@ -9,6 +9,8 @@ Source: Pentland, "A New Sense for Depth of Field", PAMI 1987, and Subbarao and 
 Domain Approach", IJCV 1994, with the transfer function of a disc (`optics.psf`) where they have a Gaussian.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 import torch
@@ -92,7 +94,8 @@ class StackEstimator:
 
     def __init__(self, model, device: str = 'cpu', digest: str = ''):
         self.device, self.digest, self.model_name = to_device(device), digest, model.architecture
-        self.model, self.other = model.to(self.device).for_inference(), None
+        self.model = model.to(self.device).for_inference()
+        self.other: Any = None
 
     def reset(self) -> None:
         """Nothing is remembered."""

@@ -10,8 +10,10 @@ peer_image_only  our DepthNet over a picture that is shrunk eight times, which h
 Each stands where `networks.model.DfdModel` stands: `distribution` for the losses, `forward` for a `Prediction`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,6 +48,9 @@ class Peer(nn.Module):
     """What all peers share. architecture: name in PEERS. sigma_scale: as that of `DfdModel`; where a network has no
     sigma of its own it is one width in pixels of CoC for all."""
 
+    sigma_scale: torch.Tensor
+    distribution: Callable[[torch.Tensor, torch.Tensor], Any]
+
     def __init__(self, architecture: str):
         super().__init__()
         self.architecture = architecture
@@ -57,7 +62,8 @@ class Peer(nn.Module):
 
     def for_inference(self) -> 'Peer':
         """Fold normalisation into convolutions, in place."""
-        return fuse(self.eval().requires_grad_(False))
+        fuse(self.eval().requires_grad_(False))
+        return self
 
     def _prediction(self, inverse, sigma, lens):
         """inverse depth in 1/m and sigma in pixels of CoC, (B, 1, H, W) each."""

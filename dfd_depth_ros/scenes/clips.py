@@ -43,7 +43,8 @@ class Clips:
     """
 
     def __init__(self, size: tuple[int, int], frames: int, seed: int = 0):
-        self.scenes, self.frames = Scenes(tuple(side + 2 * MARGIN for side in size), seed), frames
+        height, width = size
+        self.scenes, self.frames = Scenes((height + 2 * MARGIN, width + 2 * MARGIN), seed), frames
 
     def __getitem__(self, index: int) -> list[Frame]:
         rng = np.random.default_rng([self.scenes.seed, 6, index])

@@ -5,6 +5,7 @@ shows nothing is known, so blur at an occlusion edge is less true than that of a
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,8 +64,8 @@ def window(frame: Frame, size: tuple[int, int], rng: np.random.Generator) -> Sce
 class Mixed:
     """Two kinds of scenes by turns: even numbers of the first, odd ones of the second."""
 
-    first: object
-    second: object
+    first: Any
+    second: Any
 
     @property
     def seed(self) -> int:

@@ -66,7 +66,8 @@ def optimise(
     turn = torch.zeros(len(images), 6, requires_grad=True)
     pace = motion_between(pose[:-1], pose[1:])[:, :3, 3].norm(dim=1).mean().clamp(min=1e-4)
     unit = torch.tensor([POSE_SIGMA[0]] * 3 + [POSE_SIGMA[1]] * 3) * torch.cat([torch.ones(3), pace.expand(3)])
-    optimizer = torch.optim.Adam([{'params': [stretch]}, {'params': [turn], 'lr': 0.1}], LEARNING_RATE)
+    rates: list[dict] = [{'params': [stretch]}, {'params': [turn], 'lr': 0.1}]
+    optimizer = torch.optim.Adam(rates, LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in tqdm(range(steps), desc='clip', disable=not progress):
         terms = misfit(tracks, stretch, lens, pose @ rigid(turn * unit))

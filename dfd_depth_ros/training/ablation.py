@@ -1,6 +1,9 @@
 """Training without one of its parts, to tell what the part is worth."""
 
+from typing import cast
+
 import torch
+from torch import nn
 
 from dfd_depth_ros.networks.depth import LENS_CHANNELS
 from dfd_depth_ros.networks.model import DfdModel
@@ -29,7 +32,7 @@ def take_out(model: DfdModel, without: str) -> None:
         model.trust.data = torch.tensor([1.0, 0.0])
         model.trust.requires_grad_(False)
     if without == 'lens':
-        weight = model.depth_net.enter[0].weight
+        weight = cast(nn.Conv2d, model.depth_net.enter[0]).weight
         told = torch.zeros(weight.shape[1], dtype=torch.bool)
         told[-LENS_CHANNELS:] = torch.tensor([*(False,) * 3, *(True,) * (LENS_CHANNELS - 3)])  # three maps are of blur
         weight.data[:, told] = 0

@@ -5,7 +5,8 @@ truth (online, `training.rerender`): what was rendered must look like what was s
 and depth, lens and weights must stay plausible.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +66,9 @@ def siamese_loss(found: Distribution, lens: torch.Tensor) -> torch.Tensor:
 
 def total(found: Distribution | Regression, batch: Batch, reblur: float = 0.0) -> dict[str, torch.Tensor]:
     """All terms, weighted, by name. reblur: weight of `reblur_loss`, which is left out at zero."""
-    return _TERMS[type(found)](found, batch) | ({'reblur': reblur * reblur_loss(found, batch)} if reblur else {})
+    return _TERMS[type(found)](found, batch) | (
+        {'reblur': reblur * reblur_loss(cast(Distribution, found), batch)} if reblur else {}
+    )
 
 
 def _own_terms(found: Distribution, batch: Batch) -> dict[str, torch.Tensor]:
@@ -96,7 +99,7 @@ def _referred_terms(found: Referred, batch: Batch) -> dict[str, torch.Tensor]:
     }
 
 
-_TERMS = {Distribution: _own_terms, Regression: _regression_terms, Referred: _referred_terms}
+_TERMS: dict[type, Callable] = {Distribution: _own_terms, Regression: _regression_terms, Referred: _referred_terms}
 
 
 def photometric_loss(rendered: torch.Tensor, seen: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.precision import mixed, pays
 from dfd_depth_ros.networks.weights import load_weights, make_model, save_weights
 from dfd_depth_ros.optics.sensor import MOTION_SHARE
@@ -84,7 +85,7 @@ class Run:
         torch.manual_seed(config.seed)
         self.config, self.folder, self.device = config, folder, device
         model = load_weights(resolve_path(config.start))[0] if config.start else make_model(config.architecture)
-        take_out(model, config.without)
+        take_out(cast(DfdModel, model), config.without)
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
         self.optimizer = torch.optim.AdamW(

@@ -176,7 +176,8 @@ def train_on(run: VideoRun, video: Video) -> dict[str, float]:
     gradient that is not finite changes nothing."""
     run.model.train(), run.pose_net.train()
     terms = losses(run, video)
-    loss = sum(weight * terms[name] for name, weight in run.system.weights)
+    first, *others = (weight * terms[name] for name, weight in run.system.weights)
+    loss = sum(others, first)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_([weight for weight in run.parameters if weight.grad is not None], 1.0)

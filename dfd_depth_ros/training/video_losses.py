@@ -64,7 +64,9 @@ def reprojection_terms(
     by (t, s). consistent: SC-Depth's losses (mean over sources, weighted by how well depths agree, and that agreement)
     instead of Monodepth2's (the least over sources, auto-mask).
     """
-    terms = {name: [] for name in ('photometric', 'smoothness', *(['consistency'] if consistent else []))}
+    terms: dict[str, list] = {
+        name: [] for name in ('photometric', 'smoothness', *(['consistency'] if consistent else []))
+    }
     for target, sources in neighbours(image.shape[1]).items():
         found = [
             seen_again(
