@@ -24,6 +24,7 @@ TOPICS = {
     '/depth/camera_info',
     '/depth/sigma',
     '/coc/image',
+    '/lens_model',
     '/lens_used',
     '/diagnostics',
 }

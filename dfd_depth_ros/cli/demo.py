@@ -22,6 +22,7 @@ from dfd_depth_ros.scenes.bag_lenses import SOURCES
 from dfd_depth_ros.scenes.bags import BagFrames, BagWriter, read_bag
 from dfd_depth_ros.scenes.lens_files import read_lens
 from dfd_depth_ros.scenes.simulated import SCENES
+from dfd_depth_ros.temporal.filters import DEFAULT
 
 DEPTH = 'depth/image_rect'
 SIMULATED_LENS = 'config/lenses/simulated_50mm_f1.4.yaml'
@@ -87,7 +88,7 @@ def _demo_training(options) -> None:
 
 
 def _demo(options) -> None:
-    estimator = load_estimator(options.weights)
+    estimator = load_estimator(options.weights, temporal_filter=DEFAULT)
     lens = None if options.bag and not options.lens else read_lens(options.lens or SIMULATED_LENS)
     bag = options.out / 'bag'
     shutil.rmtree(bag, ignore_errors=True)

@@ -68,7 +68,7 @@ def _record(options, lens_file: str) -> None:
     folders = {'state_dir': str(options.out / 'trainer'), 'report_dir': str(options.out / 'training')}
     with Graph(BagWriter(options.out / 'bag'), options.out) as graph:
         graph.start('camera_simulator', simulator, shown=True)
-        graph.start('depth_node', told)
+        graph.start('depth_node', told | {'temporal.filter': 'none'})  # what is shown is learning alone
         graph.start('trainer_node', told | {name: str(Path(path).absolute()) for name, path in folders.items()})
         graph.wait_for(DEPTH)
         for _ in tqdm(range(round(options.seconds * 10)), desc='learning', bar_format=RECORDING, mininterval=0.5):

@@ -24,7 +24,7 @@ from dfd_depth_ros.optics.lens import SIDES
 from dfd_depth_ros.scenes.bag_frames import write_bag
 from dfd_depth_ros.scenes.bags import ROLES, BagFrames
 from dfd_depth_ros.scenes.lens_files import read_lens
-from dfd_depth_ros.temporal.filters import FILTERS
+from dfd_depth_ros.temporal.filters import DEFAULT, FILTERS
 
 WEIGHTS = 'models/dfd_small.safetensors'
 
@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--json', type=Path, metavar='FILE', help='write the numbers here')
     add('--report', type=Path, metavar='FOLDER', help='write a page with plots and pictures here')
     add('--device', default='auto', help='auto, cpu or cuda (default %(default)s)')
-    add('--filter', default='none', choices=sorted(FILTERS), help='temporal filter (default %(default)s)')
+    add('--filter', default=DEFAULT, choices=sorted(FILTERS), help='temporal filter (default %(default)s)')
     add('--side', choices=SIDES, help='which side of focus the scene lies on (default: as the lens says)')
     add('--lens', metavar='FILE', help='lens file; in a bag it fills what the lens topic leaves out')
     add('--limit', type=_count, metavar='N', help='evaluate the first N frames only')

@@ -79,7 +79,7 @@ class DepthEstimator:
         prediction = self._predict(batch, state, lens.side)
         gain, focus = prediction.lens[0, :2]
         reading = self._reading(prediction, lens)
-        picture = torch.as_tensor(image, device=self.device)
+        picture = torch.tensor(image, device=self.device)
         inverse, sigma, far = self._smoother(picture, lens, reading, stamp, pose, camera)
         inverse = inverse.clamp(min=NEVER_BEYOND)
         depth = 1 / inverse

@@ -12,6 +12,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import ParameterException
 
 from dfd_depth_ros.scenes.lens_metadata import LIBCAMERA
+from dfd_depth_ros.temporal.filters import DEFAULT
 
 Value = bool | int | float | str
 
@@ -51,7 +52,7 @@ DEPTH_PARAMETERS = {
     'max_pixels': Spec(16_000_000, 'Larger images are refused.', 'pixel', low=1, high=1_000_000_000),
     'queue_size': Spec(2, 'Images that may wait; the oldest is dropped when one too many does.', low=1, high=1000),
     'temporal.filter': Spec(
-        'kalman',
+        DEFAULT,
         'Filter that steadies depth over video.',
         choices=('none', 'ema', 'geometry', 'kalman'),
     ),

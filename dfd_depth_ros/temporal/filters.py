@@ -48,3 +48,4 @@ FILTERS: dict[str, Filter] = {
     'geometry': Filter(geometry, 5, True),
     'kalman': Filter(kalman, 2, True),
 }
+DEFAULT = 'kalman'  # the one that docs/video.md shows to be the steadiest at the least error
