@@ -109,7 +109,7 @@ def test_two_filters_and_two_inputs_are_compared(tmp_path, capsys, three):
     assert '<h2>Comparison</h2>' in (tmp_path / 'page' / 'index.html').read_text()
     assert run(three[0], '--against', three[1], '--against-weights', 'other', '--json', out) == 0
     compared = json.loads(out.read_text())['compared']
-    assert compared['b'] == {'input': str(three[1]), 'weights': 'other', 'filter': 'none'}
+    assert compared['b'] == {'input': str(three[1]), 'weights': 'other', 'filter': 'kalman'}
 
 
 def test_a_cut_second_input_returns_3(tmp_path, three):
@@ -178,7 +178,8 @@ def test_bad_weights_are_one_sentence_and_2(tmp_path, capsys, monkeypatch):
         (['--limit', '0'], "'0' is no number of frames"),
         (
             ['--topic', 'picture=/a'],
-            "'picture=/a' is not ROLE=NAME with a role of image, camera_info, lens, truth, depth, registered_depth",
+            "'picture=/a' is not ROLE=NAME with a role of image, camera_info, lens, lens_model, truth, depth, "
+            'registered_depth',
         ),
         (['--side', 'left'], 'invalid choice'),
         (['--filter', 'magic'], 'invalid choice'),
@@ -204,7 +205,7 @@ def written(path):
         (['{file}'], '{file} is no bag; expected a rosbag2 folder, .mcap or .db3'),
         (['{empty}'], '{empty} holds no .mcap or .db3 file'),
         (['{lensless}'], 'lensless at 1.000000000 s has no lens; give one with --lens FILE'),
-        (['{unknown}'], '{unknown} holds no readable image: no topic of an image type'),
+        (['{unknown}'], '{unknown} has no topic that ends in image_raw; it has /chatter'),
         (
             ['{one}', '--against', '{other}'],
             'no frame of the one evaluation is in the other; only the same frames can be compared',

@@ -21,6 +21,7 @@ SPOKEN += (
 )
 SILENT = ('ros/graph.py', 'ros/player.py', 'ros/recorder.py', 'ros/camera_simulator.py')
 SILENT += ('estimation/lens_readings.py', 'estimation/lens_sweep.py')  # of calibrate_lens
+SILENT += ('estimation/two_pictures.py', 'estimation/video.py')  # of studies
 TELLING = {'error', 'condition', 'warning', 'failure'}
 PLACEHOLDER = re.compile('…+')
 

@@ -140,7 +140,7 @@ def test_a_made_up_room_depends_on_its_seed(ros):
 def test_bad_parameters_are_refused_by_name(ros):
     with pytest.raises(ParameterError) as error:
         simulator(scene='moon')
-    assert str(error.value) == "parameter scene is 'moon'; it must be one of 'motorcycle', 'procedural'"
+    assert str(error.value) == "parameter scene is 'moon'; it must be one of 'motorcycle', 'procedural', 'board'"
     with pytest.raises(ParameterError, match='rate_hz out of range'):
         simulator(rate_hz=0.0)
 

@@ -30,8 +30,10 @@ def write(folder: Path, numbers: dict, command: str, points: dict | None = None)
         ),
         plots=f'<div class="plots"><figure class="plot">{_plot(points)}</figure></div>' if points else '',
         frames='',
+        comparison='',
+        cards='',
+        script='',
         command=escape(command),
-        facts='',
     )
     path = folder / 'index.html'
     path.write_text(text, encoding='utf-8')
