@@ -46,6 +46,7 @@ train: venv  ## the networks, from nothing but the package
 
 lint: venv
 	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m mypy
 
 venv: $(INSTALLED)
 
