@@ -7,7 +7,7 @@ from string import Template
 import numpy as np
 
 from dfd_depth_ros.evaluation.page import PAGE
-from dfd_depth_ros.evaluation.plots import BLUE, INK, ORANGE, _svg
+from dfd_depth_ros.evaluation.plots import BLUE, INK, ORANGE, svg
 
 TITLE = 'Lens calibration'
 
@@ -55,4 +55,4 @@ def _plot(points: dict) -> str:
         axes.set_xlabel('1 / depth [1/m]')
         axes.set_ylabel('|CoC| [px]')
 
-    return _svg(draw)
+    return svg(draw)

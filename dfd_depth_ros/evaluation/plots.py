@@ -56,7 +56,7 @@ def error_by_depth(curves: Curves) -> str:
         axes.set_ylabel('relative error')
         axes.yaxis.set_major_formatter(PercentFormatter(1))
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def error_by_coc(curves: Curves) -> str:
@@ -69,7 +69,7 @@ def error_by_coc(curves: Curves) -> str:
         axes.set_xlabel('true CoC [px]   (in front of focus < 0 < behind)')
         axes.set_ylabel('CoC error [px]')
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def sides(curves: Curves) -> str:
@@ -88,7 +88,7 @@ def sides(curves: Curves) -> str:
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def calibration(curves: Curves) -> str:
@@ -111,7 +111,7 @@ def calibration(curves: Curves) -> str:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def error_by_frame(rows: list[dict]) -> str:
@@ -127,7 +127,7 @@ def error_by_frame(rows: list[dict]) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(bottom=0)
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def latency(seconds: list[float]) -> str:
@@ -144,7 +144,7 @@ def latency(seconds: list[float]) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlim(left=0)
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def _band(axes, centres: np.ndarray, values: Quantiles, label: str) -> np.ndarray:
@@ -165,7 +165,8 @@ def _band(axes, centres: np.ndarray, values: Quantiles, label: str) -> np.ndarra
     return enough
 
 
-def _svg(draw) -> str:
+def svg(draw) -> str:
+    """A figure in the style of the reports as SVG. draw(axes) draws on its one pair of axes."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=SIZE_IN, layout='constrained')
         axes = figure.add_subplot()
