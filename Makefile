@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 # A wheel of ROS 2 run inside another environment of such wheels would look for its libraries there.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo acceptance benchmark test coverage soak docs train lint venv clean
+.PHONY: demo acceptance benchmark test coverage soak docs train furniture lint venv clean
 
 demo: venv  ## a ROS 2 graph turns defocused frames into scored metric depth
 	$(VENV)/bin/demo $(if $(TRAIN),--train) $(ARGS)
@@ -43,6 +43,13 @@ docs: venv  ## the site, in out/site; renews docs/reference.md; any warning fail
 
 train: venv  ## the networks, from nothing but the package
 	$(VENV)/bin/train $(ARGS)
+
+furniture:  ## models for the rooms that training furnishes, from Debian's or Ubuntu's sweethome3d-furniture, in runs/furniture
+	mkdir -p runs/furniture
+	cd runs/furniture && apt-get download sweethome3d-furniture && dpkg-deb --extract sweethome3d-furniture_*.deb .
+	cd runs/furniture && for catalogue in usr/share/sweethome3d/furniture/*.sh3f; do \
+		python3 -m zipfile --extract $$catalogue $$(basename $$catalogue .sh3f); done
+	rm -r runs/furniture/usr runs/furniture/*.deb
 
 lint: venv
 	$(VENV)/bin/python -m ruff check .

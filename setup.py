@@ -19,6 +19,7 @@ EXECUTABLES = {
     'benchmark': 'benchmark:main',
     'export': 'export:main',
 }
+MODELS = ['embreex; platform_machine == "x86_64"', 'trimesh']  # furniture for training rooms
 
 
 def share(*trees):
@@ -57,7 +58,7 @@ setup(
         'tqdm',
     ],
     extras_require={
-        'test': ['hypothesis', 'mypy', 'pytest<9', 'pytest-cov', 'pytest-timeout', 'ruff'],
+        'test': ['hypothesis', 'mypy', 'pytest<9', 'pytest-cov', 'pytest-timeout', 'ruff', *MODELS],
         'docs': ['mkdocs<2', 'mkdocs-material'],
         'ros-wheels': [
             'ros-rclpy',
@@ -72,6 +73,7 @@ setup(
         ],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],
         'benchmark': ['transformers'],
+        'models': MODELS,
         'rerun': ['rerun-sdk'],
         'gpu': ['gsplat==1.5.3', 'packaging'],
     },

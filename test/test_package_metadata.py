@@ -29,11 +29,11 @@ THIRD_PARTY = {
     'tqdm': ('tqdm', 'python3-tqdm'),
     'yaml': ('PyYAML', 'python3-yaml'),
 }
-PINNED = ('test', 'docs', 'ros-wheels', 'export', 'benchmark', 'rerun')  # extras that the tests run with
+PINNED = ('test', 'docs', 'ros-wheels', 'export', 'benchmark', 'models', 'rerun')  # extras that the tests run with
 NODES = {'depth_node', 'trainer_node', 'camera_simulator', 'rerun_view'}
 EXECUTABLES = {*NODES, 'acceptance', 'calibrate_lens', 'plan_lens', 'demo', 'train', 'evaluate', 'benchmark', 'export'}
 # imported only where they are installed
-OPTIONAL = {'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'rerun_cli', 'tensorrt', 'transformers'}
+OPTIONAL = {'embreex', 'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'rerun_cli', 'tensorrt', 'transformers', 'trimesh'}
 
 
 @pytest.fixture(scope='module')

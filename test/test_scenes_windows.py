@@ -80,7 +80,7 @@ def test_turns_of_two_kinds():
         def __getitem__(self, index):
             return f'{self.name}{index}'
 
-    mixed = Mixed(Named('a'), Named('b'))
+    mixed = Mixed((Named('a'), Named('b')))
     assert [mixed[i] for i in range(5)] == ['a0', 'b0', 'a1', 'b1', 'a2'] and mixed.seed == 5
 
 

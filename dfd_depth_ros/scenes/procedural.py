@@ -14,7 +14,7 @@ import torch
 from dfd_depth_ros.optics.formation import Surface
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.tone import from_srgb
-from dfd_depth_ros.scenes.solids import Painter, View, ball, box, card
+from dfd_depth_ros.scenes.solids import Found, Painter, View, ball, box, card
 from dfd_depth_ros.scenes.textures import random_texture
 
 BLOCK, TEXTURES = 256, 48  # scenes that share textures, and how many
@@ -55,12 +55,12 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], textures: list
     """One scene seen through a window of `size` (H, W) pixels, painted with the given textures."""
     view = View.random(rng, size)
     painter = Painter(rng, textures, view.fx)
-    low, high = _room(rng)
+    low, high = random_room(rng)
     scale = 2 ** rng.uniform(-3, 0.5) if rng.random() < 0.35 else 1.0
     room = box(view, painter, low, high, inside=True)
     nearest = 0.3 * low[2] + 0.7 * high[2]
     things = [[box(view, painter, *_furniture(rng, view, low, high))] for _ in range(rng.integers(0, 8))]
-    things += [_desk(rng, view, painter, high) for _ in range(rng.choice(3, p=(0.5, 0.35, 0.15)))]
+    things += [random_desk(rng, view, painter, high) for _ in range(rng.choice(3, p=(0.5, 0.35, 0.15)))]
     things += [
         [ball(view, painter, rng.uniform(low, high), 2 ** rng.uniform(-4, -1))] for _ in range(rng.integers(0, 4))
     ]
@@ -68,14 +68,14 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], textures: list
     seen = [[part for part in thing if part is not None] for thing in things]
     seen = sorted(filter(None, seen), key=lambda thing: _nearness(thing[0]))
     found = [(colour, alpha, inverse / scale) for colour, alpha, inverse in [room, *sum(seen, [])]]
-    return _assemble(rng, found, view)
+    return assemble(rng, found, view)
 
 
 def random_lens(rng: np.random.Generator, scene: Scene, focal_length_m: float | None = None) -> Lens:
     """A lens focused somewhere near the scene, mostly in its nearer half, as people focus; its aperture is chosen for
     a largest CoC between 2 and 22 pixels, log-uniform. With `focal_length_m` given, only focus and aperture vary."""
     near, far = np.quantile(scene.inverse_depth[::4, ::4], (0.995, 0.02)).tolist()
-    share = rng.beta(1.2, 2.4) if rng.random() < 0.85 else rng.uniform(-0.4, 1.3)
+    share = rng.beta(1.2, 2.0) if rng.random() < 0.85 else rng.uniform(-0.4, 1.3)
     focus = max(near - share * (near - far), 0.0)
     focus = min(focus, 0.5 / focal_length_m) if focal_length_m else focus  # no nearer than two focal lengths
     gain = 2 ** rng.uniform(1, 4.5) / max(abs(near - focus), abs(far - focus), 0.05)
@@ -84,8 +84,8 @@ def random_lens(rng: np.random.Generator, scene: Scene, focal_length_m: float | 
     return Lens(focal, focal / (aperture * (1 - focal * focus)), focal / scene.fx, focus)
 
 
-def _room(rng):
-    """Corners (low, high) of a room around the camera, metres."""
+def random_room(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Corners (low, high), (3,) each, of a room around the camera, metres."""
     depth = 2 ** rng.uniform(1.0, 3.3)
     half = depth * rng.uniform(0.35, 0.9)
     eye, height = rng.uniform(0.6, 1.8), rng.uniform(2.2, 3.4)
@@ -103,7 +103,7 @@ def _furniture(rng, view, low, high):
     return place, np.array([place[0] + size[0], top, place[2] + size[2]])
 
 
-def _desk(rng, view, painter, high):
+def random_desk(rng: np.random.Generator, view: View, painter: Painter, high: np.ndarray) -> list[Found | None]:
     """A table top below the eye, near enough to fill the foreground, with a few things on it, from back to front."""
     top, reach = rng.uniform(0.12, 0.75) * high[1], rng.uniform(0.35, 0.7) * high[2]
     low = np.array([rng.uniform(-1.2, 0.4), top, rng.uniform(0.3, 0.8) * reach])
@@ -125,7 +125,8 @@ def _nearness(found):
     return np.median(inverse[alpha > 0.5])
 
 
-def _assemble(rng, found, view):
+def assemble(rng: np.random.Generator, found: list[Found], view: View) -> Scene:
+    """A scene of what was found, given from back to front, exposed and lit at random."""
     seen, light = found[0][2], found[0][0]
     for colour, alpha, inverse in found[1:]:
         seen = np.where(alpha > 0.5, inverse, seen)

@@ -62,15 +62,14 @@ def window(frame: Frame, size: tuple[int, int], rng: np.random.Generator) -> Sce
 
 @dataclass(frozen=True)
 class Mixed:
-    """Two kinds of scenes by turns: even numbers of the first, odd ones of the second."""
+    """Kinds of scenes by turns. kinds: each gives a scene for a number; the first one has a `seed`."""
 
-    first: Any
-    second: Any
+    kinds: tuple[Any, ...]
 
     @property
     def seed(self) -> int:
         """That of the first kind."""
-        return self.first.seed
+        return self.kinds[0].seed
 
     def __getitem__(self, index: int) -> Scene:
-        return (self.first, self.second)[index % 2][index // 2]
+        return self.kinds[index % len(self.kinds)][index // len(self.kinds)]

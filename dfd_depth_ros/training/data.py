@@ -17,6 +17,7 @@ from dfd_depth_ros.optics.aperture import Aperture, cats_eye, matched, polygon
 from dfd_depth_ros.optics.formation import form_surfaces
 from dfd_depth_ros.optics.psf import power, spherical
 from dfd_depth_ros.optics.sensor import MOTION_SHARE, random_sensor
+from dfd_depth_ros.scenes.furnished import Furnished
 from dfd_depth_ros.scenes.procedural import Scenes, random_lens
 from dfd_depth_ros.scenes.windows import Mixed, Windows
 
@@ -42,18 +43,22 @@ class Batch:
 @dataclass(frozen=True)
 class Source:
     """What pictures are made of. photographs: folder of pictures to paint with; empty: those that scikit-image ships.
-    rgbd: frames folders with `aif` and `depth` that give half of the scenes. fringe: whether colours focus apart.
-    motion: share of the pictures that motion smears."""
+    rgbd: frames folders with `aif` and `depth`. models: folder of furniture, see `scenes.models`. Made-up scenes, RGB-D
+    pictures and furnished rooms come by turns, one as often as another. fringe: whether colours focus apart. motion:
+    share of the pictures that motion smears."""
 
     photographs: str = ''
     rgbd: tuple[str, ...] = ()
+    models: str = ''
     fringe: bool = True
     motion: float = MOTION_SHARE
 
     def scenes(self, size: tuple[int, int], seed: int):
         """`scenes[i]` for every i, with their `seed`."""
-        made_up = Scenes(size, seed, self.photographs)
-        return Mixed(made_up, Windows(self.rgbd, size, seed)) if self.rgbd else made_up
+        kinds: list = [Scenes(size, seed, self.photographs)]
+        kinds += [Windows(self.rgbd, size, seed)] if self.rgbd else []
+        kinds += [Furnished(size, self.models, seed, self.photographs)] if self.models else []
+        return Mixed(tuple(kinds))
 
 
 MADE_UP = Source()

@@ -38,8 +38,8 @@ class TrainConfig:
     another seed. start: weights file to start from; empty: at random. without: a part of the training that is left out
     (`training.ablation.PARTS`). reblur: weight of the loss that blurs one picture of a pair to the other one. motion:
     share of the pictures that are smeared by motion. photographs: folder of photographs to paint scenes with, instead
-    of those that scikit-image ships. rgbd: frames folders with all-in-focus pictures and depth, from which half of the
-    pairs are made. Raises ValueError where a value cannot work."""
+    of those that scikit-image ships. rgbd: frames folders with all-in-focus pictures and depth to make scenes from.
+    models: folder of furniture to make rooms with (`scenes.models`). Raises ValueError where a value cannot work."""
 
     architecture: str = 'dfd_small'
     start: str = ''
@@ -62,6 +62,7 @@ class TrainConfig:
     motion: float = MOTION_SHARE
     photographs: str = ''
     rgbd: tuple[str, ...] = ()
+    models: str = ''
 
     def __post_init__(self):
         if self.size % 32:
@@ -74,7 +75,7 @@ class TrainConfig:
 
     def source(self) -> Source:
         """What pictures are made of."""
-        return Source(self.photographs, tuple(self.rgbd), self.without != 'fringe', self.motion)
+        return Source(self.photographs, tuple(self.rgbd), self.models, self.without != 'fringe', self.motion)
 
 
 class Run:
@@ -133,7 +134,7 @@ def _train(config: TrainConfig, folder: Path, device: str, batches: Sequence[Bat
     run = Run(config, folder, torch.device(device))
     if (folder / 'last.pt').exists():
         run.resume()
-    held_out = _held_out(config.size, config.seed, config.validation_pairs) if leads else []
+    held_out = _held_out(config.size, config.seed, config.validation_pairs, config.source()) if leads else []
     log = SummaryWriter(folder / 'tensorboard') if leads else None
     started = time.monotonic() - run.seconds
     with tqdm(total=config.steps, initial=run.step, unit='step', mininterval=5, disable=not leads) as progress:
@@ -204,8 +205,8 @@ def _one_thread(_):
 
 
 @lru_cache(maxsize=1)
-def _held_out(size: int, seed: int, count: int) -> list[Batch]:
+def _held_out(size: int, seed: int, count: int, source: Source) -> list[Batch]:
     """Batches that nothing was trained on; several runs in one process share them."""
-    data = Pairs(size, seed + 1_000_003, count)
+    data = Pairs(size, seed + 1_000_003, count, source=source)
     rng = np.random.default_rng([seed, 5])
     return [expose([data[i] for i in range(k, min(k + 4, len(data)))], rng) for k in range(0, len(data), 4)]
