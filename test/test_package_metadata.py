@@ -33,7 +33,17 @@ PINNED = ('test', 'docs', 'ros-wheels', 'export', 'benchmark', 'models', 'rerun'
 NODES = {'depth_node', 'trainer_node', 'camera_simulator', 'rerun_view'}
 EXECUTABLES = {*NODES, 'acceptance', 'calibrate_lens', 'plan_lens', 'demo', 'train', 'evaluate', 'benchmark', 'export'}
 # imported only where they are installed
-OPTIONAL = {'embreex', 'gsplat', 'onnxruntime', 'onnxscript', 'rerun', 'rerun_cli', 'tensorrt', 'transformers', 'trimesh'}
+OPTIONAL = {
+    'embreex',
+    'gsplat',
+    'onnxruntime',
+    'onnxscript',
+    'rerun',
+    'rerun_cli',
+    'tensorrt',
+    'transformers',
+    'trimesh',
+}
 
 
 @pytest.fixture(scope='module')

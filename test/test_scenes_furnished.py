@@ -77,7 +77,10 @@ def test_rays_of_a_pixel_surround_it():
 
 
 def test_far_textures_come_from_a_halving():
-    pyramid = (np.indices((64, 64)).sum(0)[..., None] % 2 * np.ones(3, np.float32), np.full((32, 32, 3), 0.5, np.float32))
+    pyramid = (
+        np.indices((64, 64)).sum(0)[..., None] % 2 * np.ones(3, np.float32),
+        np.full((32, 32, 3), 0.5, np.float32),
+    )
     places = np.random.default_rng(0).uniform(0, 1, (50, 2))
     assert np.ptp(furnished._sampled(pyramid, places, np.full(50, 0.5))) > 0.5
     assert np.allclose(furnished._sampled(pyramid, places, np.full(50, 2.5)), 0.5)
