@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -37,6 +38,7 @@ def test_every_section_is_there(page):
     for title in (
         'Error by depth',
         'Error by blur',
+        'Error by texture',
         'Side of focus',
         'Calibration of sigma',
         'Error by frame',
@@ -54,6 +56,23 @@ def test_nothing_is_loaded_from_outside(page):
     sources = re.findall(r'(?:src|href)\s*=\s*"([^"]*)"', page)
     assert sources and all(source.startswith(('data:image/png;base64,', '#')) for source in sources)
     assert not re.search(r'@import|<script[^>]*src|<link|url\((?!#)|fetch\(|https?://(?!www\.w3\.org)', page)
+
+
+def test_plots_lie_beside_the_page_on_a_sheet_of_their_own(evaluation, tmp_path):
+    write_report(tmp_path, evaluation, COMMAND)
+    text = (tmp_path / 'plots.svg').read_text()
+    space = '{http://www.w3.org/2000/svg}'
+    sheet = ElementTree.fromstring(text)
+    parts = sheet.findall(f'{space}g')
+    assert [part.find(f'{space}text').text for part in parts][:3] == [
+        'Error by depth',
+        'Error by blur',
+        'Error by texture',
+    ]
+    assert len(parts) == 7 and all(len(part.findall(f'{space}svg')) == 1 for part in parts)
+    assert len({part.get('transform') for part in parts}) == 7
+    colours = set(re.findall(r'var\((--[a-z0-9-]+)\)', text))
+    assert colours and all(f'{colour}: #' in text for colour in colours)
 
 
 def test_text_is_escaped(page):

@@ -65,11 +65,16 @@ def sign_accuracy(coc: np.ndarray, true_coc: np.ndarray) -> float:
     return _mean((coc[readable] > 0) == (true_coc[readable] > 0))
 
 
-def textured(image: np.ndarray) -> np.ndarray:
-    """(H, W) bool: where a (H, W, 3) uint8 picture varies enough in a small window that blur could be read there."""
+def contrast(image: np.ndarray) -> np.ndarray:
+    """(H, W) float32: standard deviation in grey levels of a (H, W, 3) uint8 picture in a small window."""
     grey, window = image.mean(2, dtype=np.float32), (TEXTURE_PX, TEXTURE_PX)
     mean, square = cv2.blur(grey, window), cv2.blur(grey**2, window)
-    return square - mean**2 >= TEXTURE_LEVELS**2
+    return np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def textured(image: np.ndarray) -> np.ndarray:
+    """(H, W) bool: where a (H, W, 3) uint8 picture varies enough in a small window that blur could be read there."""
+    return contrast(image) >= TEXTURE_LEVELS
 
 
 def edge_distance(true_coc: np.ndarray) -> np.ndarray:

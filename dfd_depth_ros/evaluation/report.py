@@ -1,6 +1,7 @@
 """The report of an evaluation: one self-contained HTML page that reads well in light and in dark."""
 
 import json
+from functools import partial
 from html import escape
 from pathlib import Path
 from string import Template
@@ -19,40 +20,48 @@ PLOTS = (
         'Error by depth',
         'The line is the median over pixels, the band holds half of them. Where the dashed line agrees with it, the '
         'error bar is honest at that depth. Grey: how many pixels lie there.',
-        lambda evaluation: plots.error_by_depth(evaluation.curves),
+        plots.error_by_depth,
     ),
     (
         'Error by blur',
         'Error of the signed circle of confusion. A slope of one is blur that was not seen, of two the wrong side.',
-        lambda evaluation: plots.error_by_coc(evaluation.curves),
+        plots.error_by_coc,
+    ),
+    (
+        'Error by texture',
+        'Where the picture varies by less than a grey level there is no blur to read, and surroundings have to tell.',
+        plots.error_by_texture,
     ),
     (
         'Side of focus',
         'Pixels on the right side of focus, of those with more than half a pixel of blur. Near the edge of an occluder '
         'the picture shows which surface is in front; far from any edge it takes context.',
-        lambda evaluation: plots.sides(evaluation.curves),
+        plots.sides,
     ),
     (
         'Calibration of sigma',
         'Above the dashed line the error bar is too wide, below it too narrow.',
-        lambda evaluation: plots.calibration(evaluation.curves),
+        plots.calibration,
     ),
     (
         'Error by frame',
         'AbsRel of each frame, in the order of the input.',
-        lambda evaluation: plots.error_by_frame(evaluation.numbers['per_frame']),
+        plots.error_by_frame,
     ),
 )
 LATENCY = (
     'Estimation time',
     'From picture to depth on the machine that made this page, without transport.',
-    lambda evaluation: plots.latency(evaluation.seconds),
+    plots.latency,
 )
 
 
 def write_report(folder: Path, evaluation: Evaluation, command: str) -> Path:
-    """Write index.html into a folder, which is made where needed; returns its path. command: shown as it was typed."""
+    """Write index.html, and its plots once more as plots.svg, into a folder, which is made where needed; returns the
+    path of the page. command: shown as it was typed."""
     folder.mkdir(parents=True, exist_ok=True)
+    sheet = plots.sheet([(title, svg) for title, _, svg in _drawn(evaluation)])
+    (folder / 'plots.svg').write_text(sheet, encoding='utf-8')
     path = folder / 'index.html'
     path.write_text(render(evaluation, command), encoding='utf-8')
     return path
@@ -67,7 +76,7 @@ def render(evaluation: Evaluation, command: str) -> str:
         notes=_notes([*numbers.get('truncated', ()), *numbers.get('notes', ())]),
         table=''.join(_row(*row) for row in table_rows(numbers)),
         comparison=_comparison(numbers) if 'comparison' in numbers else '',
-        plots=_plots(evaluation),
+        plots=_plots(evaluation, _drawn(evaluation)),
         frames=_frames(evaluation),
         cards=_card('Lens', _lens_facts(evaluation.lens)) + _card('Model', _model_facts(numbers)),
         command=escape(command),
@@ -178,13 +187,19 @@ def _row(label: str, value: str, note: str) -> str:
     return f'<tr><th scope="row">{label}</th><td>{value}</td><td class="soft">{note}</td></tr>'
 
 
-def _plots(evaluation: Evaluation) -> str:
-    has_truth = evaluation.numbers['frames_with_truth'] > 0
+def _drawn(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """Title, explanation and SVG of every plot that this evaluation has something for."""
+    wanted = [*PLOTS, LATENCY] if evaluation.numbers['frames_with_truth'] else [LATENCY]
+    return [(title, text, plots.svg(partial(draw, evaluation=evaluation))) for title, text, draw in wanted]
+
+
+def _plots(evaluation: Evaluation, drawn: list[tuple[str, str, str]]) -> str:
     figures = ''.join(
-        f'<figure class="plot"><h3>{title}</h3>{draw(evaluation)}<figcaption>{text}</figcaption></figure>'
-        for title, text, draw in ([*PLOTS, LATENCY] if has_truth else [LATENCY])
+        f'<figure class="plot"><h3>{title}</h3>{svg}<figcaption>{text}</figcaption></figure>'
+        for title, text, svg in drawn
     )
-    return f'<h2>{"Where the errors are" if has_truth else "Speed"}</h2><div class="plots">{figures}</div>'
+    heading = 'Where the errors are' if evaluation.numbers['frames_with_truth'] else 'Speed'
+    return f'<h2>{heading}</h2><div class="plots">{figures}</div>'
 
 
 def _notes(sentences: list[str]) -> str:

@@ -15,6 +15,7 @@ from dfd_depth_ros.evaluation.gallery import Gallery
 from dfd_depth_ros.evaluation.metrics import (
     METRICS,
     SIGN_COC_PX,
+    contrast,
     edge_distance,
     frame_metrics,
     is_depth,
@@ -30,6 +31,7 @@ from dfd_depth_ros.scenes.rgbd import defocused
 
 DEPTH_EDGES_M = np.geomspace(0.1, 100, 61)
 COC_EDGES_PX = np.arange(-30.5, 31)
+TEXTURE_EDGES = np.geomspace(0.1, 100, 25)  # grey levels
 DISTANCE_EDGES_PX = np.array([0, 2, 4, 8, 16, 32, 64, 128, 4096])
 
 
@@ -43,7 +45,8 @@ class Curves:
 
     error, claimed: |error| and sigma, both over the true depth, by true depth. coc_error: |CoC error| in pixels by true
     CoC. side, side_at: 1 on the wrong side of focus and 0 on the right one, by true CoC and by distance from the
-    nearest occlusion edge. z: |error| / sigma. rel, coc: as error and coc_error, of all pixels together.
+    nearest occlusion edge. texture: as error, by contrast of the picture. z: |error| / sigma. rel, coc: as error and
+    coc_error, of all pixels together.
     """
 
     error: Quantiles = field(default_factory=lambda: Quantiles(DEPTH_EDGES_M))
@@ -51,12 +54,13 @@ class Curves:
     coc_error: Quantiles = field(default_factory=lambda: Quantiles(COC_EDGES_PX))
     side: Quantiles = field(default_factory=lambda: Quantiles(COC_EDGES_PX))
     side_at: Quantiles = field(default_factory=lambda: Quantiles(DISTANCE_EDGES_PX))
+    texture: Quantiles = field(default_factory=lambda: Quantiles(TEXTURE_EDGES))
     z: Quantiles = field(default_factory=Quantiles)
     rel: Quantiles = field(default_factory=Quantiles)
     coc: Quantiles = field(default_factory=Quantiles)
 
-    def add(self, estimate: Estimate, truth: np.ndarray, true_coc: np.ndarray) -> None:
-        """Count the pixels of one frame."""
+    def add(self, estimate: Estimate, truth: np.ndarray, true_coc: np.ndarray, levels: np.ndarray) -> None:
+        """Count the pixels of one frame. truth, true_coc, levels (contrast in grey levels): (H, W) each."""
         known = is_depth(truth)
         coc_error = np.abs(estimate.coc[known] - true_coc[known])
         self.coc_error.add(coc_error, true_coc[known])
@@ -70,6 +74,7 @@ class Curves:
         self.error.add(error / true, true)
         self.claimed.add(sigma / true, true)
         self.rel.add(error / true)
+        self.texture.add(error / true, levels[known])
         self.z.add(np.where(np.isfinite(sigma), error / np.maximum(sigma, 1e-9), HIGHEST))
 
 
@@ -110,7 +115,7 @@ def evaluate(frames: Iterable[Frame], estimator, lens: Lens | None = None, side:
         if frame.depth is not None:
             true_coc = frame.lens.coc(1 / frame.depth)
             metrics = frame_metrics(estimate, frame.depth, true_coc, textured(frame.image))
-            curves.add(estimate, frame.depth, true_coc)
+            curves.add(estimate, frame.depth, true_coc, contrast(frame.image))
         pair = {}
         if follows:
             pair = pair_metrics((before[0], before[1].depth), (frame, estimate.depth))
