@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from dfd_depth_ros.estimation.estimator import DepthEstimator, load_estimator
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
 from dfd_depth_ros.networks.weights import save_weights
 from dfd_depth_ros.optics.lens import Lens
+from dfd_depth_ros.training.data import Pairs, expose
 from dfd_depth_ros.training.offline import TrainConfig
 
 LENS = Lens.focused_at(2.0, focal_length_m=0.05, f_number=1.4, pixel_pitch_m=5e-5)
@@ -50,6 +52,20 @@ def test_data_counts_scenes():
     numbers = data.run(config, batches=2)
     assert numbers['pairs_per_second'] == pytest.approx(1 / numbers['batch_s'])
     assert 0 < numbers['data_share'] < 1 and numbers['step_s'] > 0
+
+
+def test_data_shows_pairs_and_the_side_of_their_blur(tmp_path):
+    config = TrainConfig(pairs=2, fresh=1, size=32, replay=4, motion=0.0)
+    data.draw(tmp_path / 'below' / 'pairs.png', config)
+    shown = cv2.imread(str(tmp_path / 'below' / 'pairs.png'))[..., ::-1].astype(int)
+    assert shown.shape == (3 * 32, data.SHOWN * 32, 3)
+    batch = expose([Pairs(32, config.seed, 1)[0]], np.random.default_rng(config.seed), 0.0)
+    for row, picture in enumerate(batch.image):
+        assert np.abs(shown[row * 32 : row * 32 + 32, :32] - picture.permute(1, 2, 0).numpy() * 255).max() <= 0.5
+    red, coc = shown[64:, :32, 0] - shown[64:, :32, 2], batch.coc[0, 0].numpy()
+    assert (np.sign(red) == np.sign(coc))[np.abs(coc) > 0.5].all()
+    with pytest.raises((OSError, ValueError)):
+        data.draw(tmp_path / 'below', config)
 
 
 def test_the_bound_is_what_the_best_reader_reaches():

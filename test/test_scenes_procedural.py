@@ -7,6 +7,7 @@ import torch
 from dfd_depth_ros.scenes import procedural
 from dfd_depth_ros.scenes.motorcycle import load_motorcycle
 from dfd_depth_ros.scenes.procedural import FARTHEST, NEAREST, Scenes, random_lens
+from dfd_depth_ros.scenes.solids import Painter
 from dfd_depth_ros.scenes.textures import SIZE, dead_leaves, noise, pattern, photograph, random_texture, wall, writing
 
 
@@ -89,3 +90,11 @@ def test_motorcycle_is_where_it_was_measured():
     assert np.isfinite(frame.depth).all()
     low, high = np.percentile(frame.depth, (1, 99))
     assert 2.1 < low < 2.4 and 4.4 < high < 5.0
+
+
+def test_paint_has_no_seams():
+    y, x = np.mgrid[:300, :300].astype(np.float32)
+    grey = np.full((SIZE, SIZE, 3), 0.4, np.float32)
+    for seed in range(4):  # wider than a texture, so that it is seen in mirror image
+        colour = Painter(np.random.default_rng(seed), [grey], 400.0).paint(x / 100, y / 100, 1.0)
+        assert np.ptp(colour) < 1e-5

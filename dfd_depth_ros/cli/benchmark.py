@@ -66,7 +66,8 @@ def main(argv=None) -> int:
     parser.add_argument('--every', type=int, default=1, help='of suite accuracy: of --data each so many-th frame')
     parser.add_argument('--only', nargs='+', choices=peer_runs.RUNS, default=tuple(peer_runs.RUNS), help='of its rows')
     parser.add_argument('--table', type=Path, metavar='PAGE', help='Markdown file for tables (accuracy, video-systems)')
-    parser.add_argument('--figure', type=Path, help='of suites adapt, video and coded: PNG file for what happened')
+    parser.add_argument('--models', default='', metavar='FOLDER', help='of suite data: furniture, as for training')
+    parser.add_argument('--figure', type=Path, help='of suites adapt, coded, data and video: PNG file to look at')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
     if options.suite == 'node' and find_spec('rclpy') is None:
@@ -80,7 +81,9 @@ def main(argv=None) -> int:
             'network': lambda: network.run(estimator, read_lens(LENS), tuple(options.size), options.frames),
             'limit': lambda: limit.run(estimator),
             'blur': lambda: blur.run(estimator),
-            'data': lambda: data.run(TrainConfig(size=256, fresh=3), estimator.device),
+            'data': lambda: data.run(
+                TrainConfig(size=256, fresh=3, models=options.models), estimator.device, figure=options.figure
+            ),
             'render': lambda: render.run(estimator.device),
             'adapt': lambda: adapt.run(
                 options.weights,

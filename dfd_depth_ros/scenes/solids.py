@@ -63,7 +63,9 @@ class Painter:
         across = (u * cos - v * sin + shift[0]).astype(np.float32)
         down = (u * sin + v * cos + shift[1]).astype(np.float32)
         size = len(texture)
-        colour = cv2.remap(texture, _mirrored(across, size), _mirrored(down, size), cv2.INTER_CUBIC)
+        colour = cv2.remap(
+            texture, _mirrored(across, size), _mirrored(down, size), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        )
         return colour * self.rng.uniform(0.5, 1.15)
 
 
