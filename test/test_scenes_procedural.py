@@ -97,4 +97,4 @@ def test_paint_has_no_seams():
     grey = np.full((SIZE, SIZE, 3), 0.4, np.float32)
     for seed in range(4):  # wider than a texture, so that it is seen in mirror image
         colour = Painter(np.random.default_rng(seed), [grey], 400.0).paint(x / 100, y / 100, 1.0)
-        assert np.ptp(colour) < 1e-5
+        assert np.ptp(colour) < 1e-3
