@@ -1,11 +1,14 @@
 """Options of the offline training: parts left out, re-blurring, motion, photographs and RGB-D folders."""
 
 import itertools
+import re
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from dfd_depth_ros.cli.train import main
 from dfd_depth_ros.networks.model import DfdModel, Distribution
@@ -227,3 +230,23 @@ def test_what_is_taken_out_is_taken_out_of_any_model():
     assert model.trust.requires_grad and model.trust.tolist() == [0.5, 0.5]
     picture = torch.rand(1, 32, 32)
     torch.testing.assert_close(blur(picture, torch.tensor([0.0])), picture, atol=1e-6, rtol=0)
+
+
+def test_committed_configurations_follow_each_other():
+    """Each part of a training starts from what the part before it wrote, as the command in its first lines says."""
+    files = sorted(Path(__file__).parents[1].glob('config/train/dfd_*.yaml'))
+    written = {''}
+    for path in files:
+        config = TrainConfig(**yaml.safe_load(path.read_text()))
+        out = re.search(rf'train --config config/train/{path.name} --out (runs/\S+)', path.read_text())[1]
+        assert config.start in written and config.architecture == path.stem[: len('dfd_small')].rstrip('_')
+        written.add(f'{out}/best.safetensors')
+    assert len(files) >= 6
+
+
+def test_a_folder_without_models_is_refused(tmp_path, capsys):
+    pytest.importorskip('embreex')
+    config = tmp_path / 'a.yaml'
+    config.write_text(f'models: {tmp_path}\nworkers: 0\nsteps: 1\nsize: 32\nvalidation_pairs: 1\n')
+    assert main(['--config', str(config), '--out', str(tmp_path / 'run')]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f'train: {tmp_path} has no models (.obj) of')
