@@ -242,6 +242,27 @@ def test_render_rgbd_refuses_holes_and_other_sizes():
         render_rgbd(image, np.ones((5, 4)), lens)
 
 
+@pytest.mark.parametrize('touched', ['left', 'right', 'top', 'bottom'])
+@pytest.mark.parametrize('coc', [0.5, 6.0])
+def test_what_touches_a_border_leaves_no_trace_elsewhere(touched, coc):
+    """A white card that reaches out of the picture on one side only, before a grey wall in focus."""
+    lens = Lens.focused_at(2.0, **LENS)
+    wall = Surface(torch.full((3, 60, 70), 0.4), torch.ones(60, 70), torch.full((60, 70), 0.5))
+    rows, columns = {
+        'left': (np.s_[20:40], np.s_[:15]),
+        'right': (np.s_[20:40], np.s_[55:]),
+        'top': (np.s_[:15], np.s_[30:50]),
+        'bottom': (np.s_[45:], np.s_[30:50]),
+    }[touched]
+    alpha = torch.zeros(60, 70)
+    alpha[rows, columns] = 1
+    card = Surface(torch.ones(3, 60, 70), alpha, torch.full((60, 70), lens.inverse_depth(-coc)))
+    picture = form_surfaces([wall, card], lens, 0.5)
+    near = torch.nn.functional.max_pool2d(alpha[None], 2 * 6 + 1, 1, 6)[0] > 0  # six pixels around the card
+    assert (picture[:, ~near] - 0.4).abs().max() < 1e-3
+    assert picture[:, alpha > 0].mean() > 0.8
+
+
 def test_a_scene_needs_a_surface():
     with pytest.raises(ValueError, match='at least one surface'):
         form_surfaces([], Lens.focused_at(1.0, **LENS))

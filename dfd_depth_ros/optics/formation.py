@@ -106,7 +106,7 @@ def form_surfaces(
     added to red, green and blue, in pixels (longitudinal chromatic aberration). Returns (3, H, W) linear light.
 
     Within one surface the planes add, because they are parts of one sheet; a surface then covers what is behind it.
-    The border wraps around: give surfaces a margin and crop it.
+    Beyond the border there is nothing: give surfaces a margin and crop it.
     """
     picture = None
     for surface in surfaces:
@@ -126,8 +126,8 @@ def _spread(surface, lens, spacing, otf, colour_shift):
     seen = coc[solid] if bool(solid.any()) else coc
     low, high = float(seen.min()), float(seen.max())
     reach = max(abs(low), abs(high)) + max(map(abs, colour_shift))
-    (top, bottom), (left, right) = _window(solid, math.ceil(reach) + 2)
-    colour, alpha, coc = (x[..., top:bottom, left:right] for x in (surface.colour, surface.alpha, coc))
+    frame = _frame(solid, math.ceil(reach) + 2)
+    colour, alpha, coc = (F.pad(x, frame) for x in (surface.colour, surface.alpha, coc))
     planes = planes_spaced(low, high, spacing, coc.device, coc.dtype)
     masks = tents(coc, planes) * alpha
     spectra = torch.fft.rfft2(torch.cat([colour * masks[:, None], masks[:, None]], 1))
@@ -136,21 +136,21 @@ def _spread(surface, lens, spacing, otf, colour_shift):
     if any(colour_shift):
         blurs = blurs[:, [0, 1, 2, 1]]  # coverage spreads as green does
     spread = torch.fft.irfft2((spectra * blurs).sum(0), s=coc.shape[-2:])
-    height, width = surface.alpha.shape
-    spread = F.pad(spread, (left, width - right, top, height - bottom))
+    spread = F.pad(spread, tuple(-side for side in frame))
     return spread[:3], spread[3:]
 
 
-def _window(solid, reach):
-    """Rows and columns, (first, end) each, that hold a surface and `reach` pixels around it, of sizes FFTs like."""
-    window = []
-    for dim, length in enumerate(solid.shape):
+def _frame(solid, reach):
+    """Margins (left, right, top, bottom) for F.pad, below zero where they cut, that leave of a picture what a surface
+    covers and `reach` pixels around it, beyond the border as well: light that leaves at one side of the picture must not
+    come in at the other. The sides get lengths that FFTs like."""
+    margins = []
+    for dim in (1, 0):
         found = solid.any(1 - dim).nonzero()
-        first, last = (int(found[0]), int(found[-1])) if len(found) else (0, length - 1)
-        size = min(length, next_fast_len(last - first + 1 + 2 * reach, real=dim == 1))
-        first = min(max(first - reach, 0), length - size)
-        window.append((first, first + size))
-    return window
+        first, last = (int(found[0]), int(found[-1])) if len(found) else (0, solid.shape[dim] - 1)
+        size = next_fast_len(last - first + 1 + 2 * reach, real=dim == 1)
+        margins += [reach - first, first - reach + size - solid.shape[dim]]
+    return tuple(margins)
 
 
 def render_rgbd(
