@@ -25,6 +25,7 @@ SOON_S = 15  # far below it, and far above what is needed, for a busy machine
 NODE = """
 import sys, time
 from pathlib import Path
+import rclpy
 from rclpy.parameter import Parameter
 from node_bench import LENS, FakeEstimator
 from dfd_depth_ros.ros.depth_node import DepthNode
@@ -47,6 +48,7 @@ run_node(lambda: DepthNode(load=load, parameter_overrides=overrides), 'depth_nod
 HURDLES = {
     'sleeps': f'time.sleep({LONG_S})',
     'computes': f'end = time.monotonic() + {LONG_S}\n    while time.monotonic() < end: pass',
+    'outlives': 'while rclpy.ok(): time.sleep(0.01)',  # and then cannot publish any more
 }
 
 
@@ -60,7 +62,14 @@ def start(script, log):
 
 @pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    ('where', 'hurdle'), [('idle', 'sleeps'), ('load', 'sleeps'), ('load', 'computes'), ('estimate', 'computes')]
+    ('where', 'hurdle'),
+    [
+        ('idle', 'sleeps'),
+        ('load', 'sleeps'),
+        ('load', 'computes'),
+        ('estimate', 'computes'),
+        ('estimate', 'outlives'),
+    ],
 )
 def test_a_signal_ends_the_process_at_once(ros, tmp_path, where, hurdle, signal_number):
     node = ros.create_node('camera')
@@ -87,6 +96,7 @@ def test_a_signal_ends_the_process_at_once(ros, tmp_path, where, hurdle, signal_
     assert code == 0, log.read_text()
     said = log.read_text()
     assert took_s < SOON_S and ('Traceback' not in said or 'Exception ignored' in said)  # rclpy, half made, in __del__
+    assert '[ERROR]' not in said
     print(f'{where}, {hurdle}, signal {signal_number.value}: {took_s:.2f} s')
 
 

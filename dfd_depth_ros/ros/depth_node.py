@@ -187,7 +187,7 @@ class DepthNode(LifecycleNode):
             facts = self._lens.facts() | {'weights_digest': self._estimator.digest}
             self._outputs.publish_depth(result)
         except Exception as error:
-            if self._outputs is None:  # it took longer than the node would wait for it
+            if self._outputs is None or not self.context.ok():  # it took longer than the node would wait for it
                 self.monitor.dropped('deactivated')
                 return
             cause = next(cause for kind, cause in _DROP_CAUSES if isinstance(error, kind))

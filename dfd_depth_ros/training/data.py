@@ -58,7 +58,7 @@ class Source:
         kinds: list = [Scenes(size, seed, self.photographs)]
         kinds += [Windows(self.rgbd, size, seed)] if self.rgbd else []
         kinds += [Furnished(size, self.models, seed, self.photographs)] if self.models else []
-        return Mixed(tuple(kinds))
+        return Mixed(tuple(kinds)) if len(kinds) > 1 else kinds[0]
 
 
 MADE_UP = Source()
