@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.posterior import (
     BINS,
     MAX_COC,
@@ -135,3 +136,40 @@ def test_a_side_that_cannot_be_is_finite():
     share, coc, sigma = sides(only)
     assert share.flatten().tolist() == [0.0, 1.0]
     assert bool(coc.isfinite().all()) and bool(sigma.isfinite().all())
+
+
+def test_an_estimate_leans_to_the_near_side_of_two():
+    """Half a metre or four metres, as likely as not: the nearer one loses less. The less likely it gets, the later."""
+    gain, focus = torch.tensor([6.0]), torch.tensor([1.0])
+    near, far = (int((posterior.centres(torch.zeros(1)).flatten() - coc).abs().argmin()) for coc in (-6.0, 4.5))
+    found = []
+    for share in (0.5, 0.4, 0.2):
+        probability = torch.full((1, posterior.BINS, 1, 1), 1e-6)
+        probability[0, near], probability[0, far] = share, 1 - share
+        found.append(float(posterior.leaning(probability, gain, focus)))
+    assert found[0] == pytest.approx(-6, abs=0.8) and found[1] == pytest.approx(-6, abs=0.8)
+    assert found[2] == pytest.approx(4.5, abs=0.8)
+
+
+def test_where_it_leans_is_where_the_weighted_error_is_least():
+    torch.manual_seed(0)
+    gain, focus = torch.tensor([6.0]), torch.tensor([1.0])
+    coc = posterior.centres(torch.zeros(1)).flatten()
+    depth = 1 / (1 - coc / 6).clamp(min=1 / 60)
+    for _ in range(20):
+        probability = (torch.randn(posterior.BINS) * 2).softmax(0)
+        best = float(posterior.leaning(probability[None, :, None, None], gain, focus))
+        weights = probability * depth**-posterior.LEAN
+        loss = (weights * (coc[:, None] - coc).abs()).sum(1)
+        assert abs(float(coc[loss.argmin()]) - best) <= float(coc.diff().max())
+        assert float((weights * (best - coc).abs()).sum()) <= 1.15 * float(loss.min())
+
+
+def test_a_single_answer_is_not_moved():
+    for place in (10, 31, 40):
+        probability = torch.full((1, posterior.BINS, 1, 1), 1e-9)
+        probability[0, place] = 1.0
+        middle = posterior.estimate(probability)[0]
+        assert torch.allclose(
+            posterior.leaning(probability, torch.tensor([6.0]), torch.tensor([1.0])), middle, atol=0.02
+        )

@@ -101,7 +101,9 @@ class DfdModel(nn.Module):
     def read(self, found: Distribution, size: torch.Size | tuple[int, int]) -> Prediction:
         """One CoC with its sigma and side for each of (H, W) pixels."""
         probability = posterior.shares(found.logits)
-        coc, sigma = posterior.estimate(probability)
+        middle, sigma = posterior.estimate(probability)
+        coc = posterior.leaning(probability, found.lens[:, 0], found.lens[:, 1])
+        sigma = torch.hypot(sigma, coc - middle)
         cells = torch.cat([coc, coc**2 + sigma**2, posterior.far_share(probability)], 1)
         coc, square, far = to_pixels(cells, found.belong, size).split(1, 1)
         sigma = (square - coc**2).clamp(min=1e-4).sqrt() * self.sigma_scale

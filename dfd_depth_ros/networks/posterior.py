@@ -20,6 +20,8 @@ _REACH = float(torch.tensor(MAX_COC).log1p())
 _STEP = 2 * _REACH / (BINS - 1)
 _SAMPLES = ((0, 1), (1, 3), (2, 0), (3, 2))  # of the 4 x 4 pixels of a cell: one in each row and column
 _NEVER = -1e4  # logit of what cannot be
+LEAN = 0.35  # power of inverse depth by which an estimate prefers what is near
+_FARTHEST = 1 / 60  # dioptres, where made-up scenes end
 
 
 def symlog(coc: torch.Tensor) -> torch.Tensor:
@@ -89,6 +91,16 @@ def estimate(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     and a sigma wide enough for 68 % of the distribution and, at twice the width, for 95 %."""
     low, lower, middle, upper, high = quantile(probability, 0.0228, 0.1587, 0.5, 0.8413, 0.9772)
     return middle, torch.maximum((upper - lower) / 2, (high - low) / 4)
+
+
+def leaning(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor) -> torch.Tensor:
+    """CoC in pixels, (B, 1, H, W), that a user loses least with. Near taken as far is an error of several times the
+    true depth, far taken as near one of less than it. The median of a distribution has the least expected |error|; this
+    is the median under weights depth^-LEAN, so it has the least expected |error of depth| * depth^-LEAN, about.
+    gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/accuracy.md tells how LEAN was chosen."""
+    inverse_depth = focus[:, None, None, None] - centres(probability) / gain[:, None, None, None]
+    weighted = probability * inverse_depth.detach().clamp(min=_FARTHEST) ** LEAN
+    return quantile(weighted / weighted.sum(1, keepdim=True), 0.5)[0]
 
 
 def far_share(probability: torch.Tensor) -> torch.Tensor:
