@@ -17,6 +17,7 @@ from dfd_depth_ros.optics.tone import from_srgb, to_srgb
 from dfd_depth_ros.scenes.frame import Frame
 from dfd_depth_ros.splatting.layered import LayeredRenderer
 from dfd_depth_ros.splatting.renderer import Picture, View
+from dfd_depth_ros.temporal.motion import SMALLEST_PX, dis_flow
 
 CONSISTENCY_METRICS = ('reblur_levels', 'reblur_ratio', 'focus_disagreement')
 WIDTH = 320  # columns at which pictures are rendered again
@@ -56,10 +57,9 @@ def _still(first: Frame, second: Frame) -> bool:
     if first.pose is not None and second.pose is not None:
         return bool(np.allclose(first.pose, second.pose, atol=1e-6))
     grey = [cv2.resize(cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), _size(frame.image)) for frame in (first, second)]
-    if min(grey[0].shape) < 16:
+    if min(grey[0].shape) < SMALLEST_PX:
         return False
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(*grey, None)
-    return float(np.median(np.hypot(*flow.transpose(2, 0, 1)))) < STILL_PX
+    return float(np.median(np.hypot(*dis_flow(*grey)))) < STILL_PX
 
 
 @torch.inference_mode()

@@ -57,9 +57,15 @@ def both_ways(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, 
         flows = lucas_kanade(torch.stack([first, second]), torch.stack([second, first]))
         return flows[0], flows[1]
     grey = [picture.clamp(0, 255).byte().numpy() for picture in (first, second)]
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    there, back = (torch.from_numpy(dis.calc(*pair, None)).permute(2, 0, 1) for pair in (grey, grey[::-1]))
+    there, back = (torch.from_numpy(dis_flow(*pair)) for pair in (grey, grey[::-1]))
     return there, back
+
+
+def dis_flow(first: np.ndarray, second: np.ndarray, fine: bool = False) -> np.ndarray:
+    """Flow (2, h, w) x, y in pixels by DIS from the first grey picture (h, w) uint8 to the second. fine: OpenCV's medium
+    preset, which also smooths the flow, in place of its fast one. Sides have at least SMALLEST_PX."""
+    preset = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM if fine else cv2.DISOPTICAL_FLOW_PRESET_FAST
+    return cv2.DISOpticalFlow_create(preset).calc(first, second, None).transpose(2, 0, 1)
 
 
 def lucas_kanade(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
