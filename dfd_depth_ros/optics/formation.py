@@ -142,8 +142,8 @@ def _spread(surface, lens, spacing, otf, colour_shift):
 
 def _frame(solid, reach):
     """Margins (left, right, top, bottom) for F.pad, below zero where they cut, that leave of a picture what a surface
-    covers and `reach` pixels around it, beyond the border as well: light that leaves at one side of the picture must not
-    come in at the other. The sides get lengths that FFTs like."""
+    covers and `reach` pixels around it, beyond the border as well: light that leaves at one side of the picture must
+    not come in at the other. The sides get lengths that FFTs like."""
     margins = []
     for dim in (1, 0):
         found = solid.any(1 - dim).nonzero()
