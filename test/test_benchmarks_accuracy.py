@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dfd_depth_ros.benchmarks import accuracy, peer_runs
-from dfd_depth_ros.benchmarks.accuracy import COLUMNS, both, folder, markdown, nearer, registered
+from dfd_depth_ros.benchmarks.accuracy import COLUMNS, both, folder, markdown, nearer, onto
 from dfd_depth_ros.benchmarks.peer_runs import RUNS, train_runs
 from dfd_depth_ros.cli import benchmark
 from dfd_depth_ros.networks.model import DfdModel
@@ -71,12 +71,12 @@ def test_both_pictures_show_one_scene_with_the_sharpness_that_their_focus_gives(
 def test_a_picture_that_moved_is_moved_back():
     fixed = picture(3, (120, 160))
     moving = cv2.warpAffine(fixed, np.float32([[1, 0, 3], [0, 1, -2]]), (160, 120), borderMode=cv2.BORDER_REPLICATE)
-    found = registered(moving, fixed)
+    found = onto(moving, fixed)
     inner = np.s_[10:-10, 10:-10]
     before = np.abs(moving[inner].astype(float) - fixed[inner]).mean()
     assert np.abs(found[inner].astype(float) - fixed[inner]).mean() < 0.3 * before
     bare = np.full_like(fixed, 90)
-    assert np.array_equal(registered(bare, fixed), bare)
+    assert np.array_equal(onto(bare, fixed), bare)
 
 
 def test_folders_with_and_without_a_second_aperture(tmp_path):
