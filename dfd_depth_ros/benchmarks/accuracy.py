@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from tqdm import tqdm
 
 from dfd_depth_ros.benchmarks.peer_runs import RUNS, train_runs
@@ -46,6 +48,7 @@ COLUMNS = {  # name in the JSON, heading and format
     'parameters': ('parameters', '{:,}'),
     'ms': ('ms', '{:.0f}'),
 }
+DRAWN = (('abs_rel_median', 'o', 'median over pixels'), ('abs_rel', 'x', 'mean over frames'))
 WITHOUT_SIGMA = ('relative blur', 'peer_d3', 'peer_stack')
 
 
@@ -125,6 +128,25 @@ def markdown(numbers: dict) -> str:
             lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
         parts.append('\n'.join(lines))
     return '\n\n'.join(parts) + '\n'
+
+
+def draw(numbers: dict, path: Path) -> None:
+    """Write a PNG with AbsRel of every method, one panel for each data set: mean over frames and median over pixels."""
+    places = numbers['data']
+    figure = Figure(figsize=(2.2 + 2.6 * len(places), 3.4), layout='constrained', facecolor='white', dpi=110)
+    panels = figure.subplots(1, len(places), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (place, rows) in zip(panels, places.items(), strict=True):
+        for key, style, label in DRAWN:
+            axes.plot([row[key] for row in rows.values()], list(rows), style, color='#1f6f8b', label=label)
+        axes.set(title=place, xscale='log', xlabel='AbsRel')
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(color='0.9')
+        axes.spines[['top', 'right']].set_visible(False)
+    panels[0].invert_yaxis()  # the first row on top, as in the tables
+    figure.legend(*panels[0].get_legend_handles_labels(), loc='outside upper right', ncols=len(DRAWN), frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
 
 
 def _rows(pairs: list, methods: dict, place: str) -> dict:
