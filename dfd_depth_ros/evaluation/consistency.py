@@ -79,7 +79,7 @@ def _aligned(first: Frame, second: Frame, q1, q2):
     pair = (first.image, q1), (second.image, q2)
     if first.pose is not None and second.pose is not None:
         return pair if np.allclose(first.pose, second.pose, atol=1e-6) else None
-    small = [_grey(frame.image) for frame in (first, second)]
+    small = _grey(first.image), _grey(second.image)
     if min(small[0].shape) < SMALLEST_PX:
         return None
     if _still(*small):
@@ -107,14 +107,14 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _reblur(source, target, *lenses) -> dict:
+def _reblur(source, target, *lenses_of_frames) -> dict:
     """Both re-blur metrics from one picture to another, each with its inverse depth (H, W); {} where blur grows
     nowhere."""
     small = _size(source[0])
     shrink = source[0].shape[1] / small[0]
     inverse = cv2.resize(source[1], small, interpolation=cv2.INTER_AREA)
     images = [cv2.resize(image, small, interpolation=cv2.INTER_AREA) / 255 for image, _ in (source, target)]
-    lenses = [replace(lens, pixel_pitch_m=lens.pixel_pitch_m * shrink) for lens in lenses]
+    lenses = [replace(lens, pixel_pitch_m=lens.pixel_pitch_m * shrink) for lens in lenses_of_frames]
     present, wanted = (np.abs(lens.coc(inverse)) for lens in lenses)
     grows = (wanted > present + CANNOT_SHARPEN_PX).astype(np.float32)
     if not grows.any():

@@ -61,7 +61,7 @@ def both_ways(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, 
     return there, back
 
 
-def dis_flow(first: np.ndarray, second: np.ndarray, fine: bool = False) -> np.ndarray:
+def dis_flow(first: np.ndarray, second: np.ndarray, *, fine: bool = False) -> np.ndarray:
     """Flow (2, h, w) x, y in pixels by DIS from the first grey picture (h, w) uint8 to the second, no side shorter than
     SMALLEST_PX. fine: OpenCV's medium preset in place of its fast one: twice the resolution."""
     preset = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM if fine else cv2.DISOPTICAL_FLOW_PRESET_FAST
