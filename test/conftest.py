@@ -1,4 +1,4 @@
-"""Shared by all tests: a ROS domain that no other process on the machine uses."""
+"""Shared by tests: a ROS domain that no other process on the machine uses, and made-up rooms that start at once."""
 
 import contextlib
 import fcntl
@@ -41,3 +41,13 @@ def ros(ros_domain):
     rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     yield rclpy
     rclpy.try_shutdown()
+
+
+@pytest.fixture(scope='module')
+def few_textures():
+    """Made-up rooms are painted with six textures, so that nobody waits for all of them."""
+    from dfd_depth_ros.scenes import procedural
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(procedural, 'TEXTURES', 6)
+        yield

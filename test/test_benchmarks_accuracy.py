@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from dfd_depth_ros.benchmarks import accuracy, peer_runs
-from dfd_depth_ros.benchmarks.accuracy import COLUMNS, both, folder, markdown, nearer, registered
+from dfd_depth_ros.benchmarks.accuracy import COLUMNS, both, folder, markdown, nearer, onto
 from dfd_depth_ros.benchmarks.peer_runs import RUNS, train_runs
 from dfd_depth_ros.cli import benchmark
 from dfd_depth_ros.networks.model import DfdModel
@@ -22,6 +24,7 @@ from dfd_depth_ros.scenes.frame import Frame
 from dfd_depth_ros.training.ablation import PARTS
 from dfd_depth_ros.training.offline import TrainConfig
 
+SAVED = Path(__file__).parents[1] / 'docs' / 'benchmarks' / 'accuracy.json'
 LENS = Lens(0.05, 2.0, 5e-5, 0.5)
 SMALL = 'steps: 1\npairs: 2\nfresh: 1\nsize: 32\nvalidation_pairs: 2\nvalidate_every: 1\nworkers: 0\n'
 
@@ -71,12 +74,12 @@ def test_both_pictures_show_one_scene_with_the_sharpness_that_their_focus_gives(
 def test_a_picture_that_moved_is_moved_back():
     fixed = picture(3, (120, 160))
     moving = cv2.warpAffine(fixed, np.float32([[1, 0, 3], [0, 1, -2]]), (160, 120), borderMode=cv2.BORDER_REPLICATE)
-    found = registered(moving, fixed)
+    found = onto(moving, fixed)
     inner = np.s_[10:-10, 10:-10]
     before = np.abs(moving[inner].astype(float) - fixed[inner]).mean()
     assert np.abs(found[inner].astype(float) - fixed[inner]).mean() < 0.3 * before
     bare = np.full_like(fixed, 90)
-    assert np.array_equal(registered(bare, fixed), bare)
+    assert np.array_equal(onto(bare, fixed), bare)
 
 
 def test_folders_with_and_without_a_second_aperture(tmp_path):
@@ -135,6 +138,40 @@ def test_the_suite_scores_every_method_and_writes_its_tables(small, monkeypatch,
         assert rows['peer_d3']['coverage_1sigma'] is None and rows['ours']['coverage_1sigma'] is not None
         assert rows['relative blur']['parameters'] == 0 < rows['peer_d3']['parameters']
     assert page.read_text() == markdown({'data': found})
+
+
+def test_saved_numbers_are_drawn_and_nothing_is_measured(tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(accuracy, 'run', None)
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, path: drawn.append((figure, path)))
+    page, path = tmp_path / 'page.md', tmp_path / 'folder' / 'figure.png'
+    assert benchmark.main(['accuracy', '--saved', str(SAVED), '--figure', str(path), '--table', str(page)]) == 0
+    places = json.loads(SAVED.read_text())['data']
+    assert page.read_text() == markdown({'data': places}) and path.parent.is_dir()
+    assert [name for _, name in drawn] == [path]
+    axes_of_places = drawn[0][0].axes
+    assert [axes.get_title() for axes in axes_of_places] == list(places)
+    for axes, rows in zip(axes_of_places, places.values(), strict=True):
+        middle, mean = axes.lines
+        assert list(middle.get_ydata()) == list(mean.get_ydata()) == list(rows)
+        assert list(middle.get_xdata()) == [row['abs_rel_median'] for row in rows.values()]
+        assert list(mean.get_xdata()) == [row['abs_rel'] for row in rows.values()]
+
+
+def test_saved_numbers_that_are_missing_are_told(tmp_path, capsys):
+    assert benchmark.main(['accuracy', '--saved', str(tmp_path / 'no.json')]) == 1
+    assert capsys.readouterr().err == f"benchmark: [Errno 2] No such file or directory: '{tmp_path}/no.json'\n"
+
+
+def test_saved_numbers_of_another_suite_are_refused(tmp_path, capsys):
+    other = SAVED.with_name('intel-xeon-processor-2-cores.json')
+    assert benchmark.main(['accuracy', '--saved', str(other)]) == 1
+    assert capsys.readouterr().err == f'benchmark: {other} does not hold numbers of suite accuracy\n'
+
+
+def test_the_page_has_the_numbers_that_are_saved():
+    tables = markdown(json.loads(SAVED.read_text()))
+    assert tables in (SAVED.parents[1] / 'peers.md').read_text()
 
 
 def test_a_table_says_what_is_not_known():

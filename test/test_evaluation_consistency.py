@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dfd_depth_ros.estimation.estimate import Estimate
-from dfd_depth_ros.evaluation.consistency import consistency
+from dfd_depth_ros.evaluation.consistency import MOVES, SHARPENS, STANDS, consistency, missing
 from dfd_depth_ros.evaluation.scoring import evaluate
 from dfd_depth_ros.evaluation.table import text_table
 from dfd_depth_ros.optics.formation import render_rgbd
@@ -60,13 +60,48 @@ def test_disagreement_across_focus_by_hand():
 def test_nothing_is_said_where_the_lens_stood_still_or_the_scene_moved():
     _, depth = scene()
     frames = stack()
-    assert both(depth, [frames[0], frames[1], frames[1]]) == {}
+    assert both(depth, [frames[0], frames[1], frames[1]]) == {'no_reblur': STANDS}
     poses = [np.eye(4), np.eye(4)]
     poses[1][0, 3] = 0.1
     moving = [replace(frame, pose=pose) for frame, pose in zip(frames[1:], poses, strict=True)]
-    assert both(depth, [frames[0], *moving]) == {}
+    assert both(depth, [frames[0], *moving]) == {'no_reblur': MOVES}
     shifted = replace(frames[2], image=np.roll(frames[2].image, 5, 1))
-    assert both(depth, [*frames[:2], shifted]) == {}
+    assert both(depth, [*frames[:2], shifted]) == {'no_reblur': MOVES}
+    other = replace(frames[2], image=np.random.default_rng(1).integers(0, 256, (*SHAPE, 3), dtype=np.uint8))
+    assert both(depth, [*frames[:2], other]) == {'no_reblur': MOVES}
+
+
+@pytest.mark.parametrize('warp', [[[1.02, 0, -1.3], [0, 1.02, -0.9]], [[0.985, 0, 0.9], [0, 0.985, 1.7]]])
+def test_focus_breathing_and_a_small_turn_are_taken_out(warp):
+    _, depth = scene()
+    frames = stack()
+    frames[2] = replace(
+        frames[2], image=cv2.warpAffine(frames[2].image, np.float32(warp), SHAPE[::-1], borderMode=cv2.BORDER_REFLECT)
+    )
+    right, wrong = both(depth, frames), both(depth[::-1].copy(), frames)
+    assert right['reblur_ratio'] < 0.6 < wrong['reblur_ratio'] and right['focus_disagreement'] < 0.03
+
+
+def test_blur_that_grows_nowhere_is_told():
+    near, far = (replace(LENS, focus_dioptre=1 / metres, f_number=number) for metres, number in ((2, 2), (2, 8)))
+    aif, _ = scene()
+    depth = np.full(SHAPE, 2.0, np.float32)
+    frames = [Frame('', image=aif, lens=lens, stamp=0.0) for lens in (near, far)]
+    found = both(depth, [frames[0], *frames])
+    assert found == {'focus_disagreement': 0, 'no_reblur': SHARPENS}
+
+
+def test_one_sentence_says_why_there_is_no_number():
+    rows = [{}, {'no_reblur': MOVES}, {'no_reblur': STANDS}, {'no_reblur': MOVES}]
+    assert missing(rows) == [
+        'there is no re-blur error: the camera or the scene moves (2 of 3 pairs of frames), '
+        'the lens stands still (1 of 3 pairs of frames)'
+    ]
+    assert missing([{}]) == missing([*rows, {'reblur_ratio': 0.5}]) == []
+    alike = [replace(stack()[1], stamp=float(stamp)) for stamp in (0, 1)]
+    assert evaluate(alike, Reader()).numbers['notes'] == [
+        'there is no re-blur error: the lens stands still (1 of 1 pairs of frames)'
+    ]
 
 
 def test_unknown_depth_is_far_and_no_failure():

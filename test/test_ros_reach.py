@@ -49,6 +49,23 @@ def test_a_changed_lens_is_worked_out_anew():
     assert found.of(replace(LENS, f_number=2.8), 0.2) != first == found.of(LENS, 0.2)
 
 
+def test_each_lens_is_worked_out_once(monkeypatch):
+    asked = []
+
+    def worked_out(lens, error, share):
+        asked.append((lens, share))
+        return 1, 2
+
+    monkeypatch.setattr('dfd_depth_ros.ros.reach.reach', worked_out)
+    found = Reach(WEIGHTS, 0.2)
+    lenses = [replace(LENS, focus_dioptre=focus) for focus in (0.2, 0.5, 1.0)]
+    for lens in lenses * 2:
+        assert found.of(lens, 0.2) == (1, 2) and found.farthest(lens, 0.2) == 2
+    assert asked == [(lens, 0.2) for lens in lenses]
+    found.of(LENS, 0.1)
+    assert asked[3:] == [(LENS, 0.1)]
+
+
 def test_weights_without_a_table(tmp_path):
     weights = tmp_path / 'w.safetensors'
     found = Reach(weights, 0.0)

@@ -1,12 +1,13 @@
 """trainer_node as a process: killed at any instant it leaves whole files, and the next one goes on from them."""
 
+import itertools
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def start(folder, log, **values):
         )
 
 
+def saved_number(folder):
+    """The number that the state of a folder holds, -1 where there is none; a running trainer replaces it."""
+    state = folder / 'state.json'
+    return json.loads(state.read_text())['number'] if state.exists() else -1
+
+
 def saved(folder):
     """The learner that the files of a folder make, and the weights file beside it; both are whole or it raises."""
     learner = FakeLearner()
@@ -57,54 +64,73 @@ def saved(folder):
     return learner, (folder / 'weights.safetensors').read_bytes()
 
 
+def save_until(learner, folder, count):
+    """Save, and die by SIGKILL before the line of Python code that is the `count`-th from here; tell whether it was."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    left = count
+
+    def trace(frame, event, argument):
+        nonlocal left
+        left -= event == 'line'
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    try:
+        sys.settrace(trace)
+        learner.save(folder)
+    finally:
+        os._exit(0)
+
+
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
-def test_killed_while_saving_the_files_are_whole(tmp_path):
-    rng = random.Random(0)
+def test_killed_before_any_line_of_saving_the_files_are_whole(tmp_path):
     learner = FakeLearner()
     learner.size = LARGE
     learner.save(tmp_path)
-    for _ in range(30):
-        child = os.fork()
-        if not child:
-            try:
-                while True:
-                    learner.number += 1
-                    learner.save(tmp_path)
-            finally:
-                os._exit(1)
-        time.sleep(rng.uniform(0.001, 0.03))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    seen = []
+    for count in itertools.count(1):
+        learner.number += 1
+        killed = save_until(learner, tmp_path, count)
         learner, weights = saved(tmp_path)
-        number = json.loads(weights)['number']
-        assert number - learner.number in (0, 1) and len(weights) == LARGE
-    assert learner.number > 10
+        seen.append((json.loads(weights)['number'], learner.number))
+        assert seen[-1][0] - seen[-1][1] in (0, 1) and len(weights) == LARGE
+        if not killed:
+            break
+    assert seen[-1] == (learner.number, learner.number) and learner.number > 0
+    assert {weights - state for weights, state in seen} == {0, 1}  # also between the two files
 
 
 def test_killed_at_any_instant_the_next_one_goes_on(ros, tmp_path):
-    rng, log, folder = random.Random(1), tmp_path / 'log', tmp_path / 'state'
+    log, folder, last, heard = tmp_path / 'log', tmp_path / 'state', 0, []
     node = ros.create_node('listener')
-    heard = []
-    node.create_subscription(UInt8MultiArray, 'weights', heard.append, qos.latched())
-    last = 0
-    for _ in range(3):
+
+    def hear(message, about):
+        heard.append((about['source_timestamp'], json.loads(bytes(message.data))['number']))
+
+    def listened(condition):
+        ros.spin_once(node, timeout_sec=0.05)
+        return condition()
+
+    node.create_subscription(UInt8MultiArray, 'weights', hear, qos.latched())
+    for more in (1, 2, 4):
+        started = time.time_ns()  # what was sent before is of the trainer before
         process = start(folder, log)
         try:
-            heard.clear()
-            wait(lambda: ros.spin_once(node, timeout_sec=0.05) or heard, 'weights of the trainer')
-            first = json.loads(bytes(heard[0].data))['number']
+            wait(partial(listened, lambda: heard and heard[-1][0] > started), 'weights of the trainer')  # noqa: B023
+            first = next(number for stamp, number in heard if stamp > started)
             assert first >= last, 'the next trainer must not know less'
-            end = time.monotonic() + rng.uniform(0, 0.3)
-            while time.monotonic() < end:
-                ros.spin_once(node, timeout_sec=0.01)
+            wait(partial(listened, lambda: saved_number(folder) >= last + more), 'saved progress')  # noqa: B023
         finally:
             process.kill()
             process.wait()
-        learner, weights = saved(folder) if (folder / 'state.json').exists() else (FakeLearner(), b'')
+        learner, weights = saved(folder)
+        assert learner.number >= last + more and json.loads(weights)['number'] - learner.number in (0, 1)
         last = learner.number
-        assert json.loads(weights or '{"number": 0}')['number'] - last in (0, 1)
     node.destroy_node()
-    assert last > 0 and 'Traceback' not in log.read_text()
+    assert 'Traceback' not in log.read_text()
 
 
 @pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM])

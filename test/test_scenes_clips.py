@@ -7,19 +7,12 @@ import pytest
 import torch
 
 from dfd_depth_ros.optics.formation import Surface
-from dfd_depth_ros.scenes import procedural
 from dfd_depth_ros.scenes.clips import MARGIN, Clips, Course, film, moved_surface, random_course, visible
 from dfd_depth_ros.scenes.procedural import Scene, Scenes, random_lens
 
+pytestmark = pytest.mark.usefixtures('few_textures')
 SIZE = (48, 64)
 REST = Course(np.zeros(3), np.zeros(3), 0, np.zeros(3), 0.0)
-
-
-@pytest.fixture(autouse=True, scope='module')
-def few_textures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(procedural, 'TEXTURES', 6)
-        yield
 
 
 @pytest.fixture(scope='module')

@@ -4,18 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from dfd_depth_ros.scenes import procedural
 from dfd_depth_ros.scenes.motorcycle import load_motorcycle
 from dfd_depth_ros.scenes.procedural import FARTHEST, NEAREST, Scenes, random_lens
 from dfd_depth_ros.scenes.solids import Painter
 from dfd_depth_ros.scenes.textures import SIZE, dead_leaves, noise, pattern, photograph, random_texture, wall, writing
 
-
-@pytest.fixture(autouse=True, scope='module')
-def few_textures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(procedural, 'TEXTURES', 12)
-        yield
+pytestmark = pytest.mark.usefixtures('few_textures')
 
 
 @pytest.fixture(scope='module')

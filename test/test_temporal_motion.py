@@ -10,9 +10,12 @@ from dfd_depth_ros.temporal.motion import (
     backward_flow,
     blurred,
     both_ways,
+    dis_flow,
     enlarged,
     lucas_kanade,
     matched,
+    registered,
+    registration,
     sample,
 )
 from dfd_depth_ros.temporal.pose import carried
@@ -42,9 +45,21 @@ def test_both_kinds_of_flow_find_an_easy_motion(x, y):
     dis, _ = both_ways(first, second)
     own = lucas_kanade(torch.stack([first, second]), torch.stack([second, first]))
     wanted = torch.tensor([x, y])[:, None, None].expand_as(dis)
-    for flow, sign in ((dis, 1), (own[0], 1), (own[1], -1)):
+    fine = torch.from_numpy(dis_flow(*(picture.byte().numpy() for picture in (first, second)), fine=True))
+    for flow, sign in ((dis, 1), (fine, 1), (own[0], 1), (own[1], -1)):
         assert float((flow - sign * wanted)[INSIDE].norm(dim=0).median()) < 0.25
     assert float((dis - own[0])[INSIDE].norm(dim=0).median()) < 0.3
+
+
+def test_registration_finds_an_affine_map_through_a_change_of_blur():
+    fixed, warp = texture().numpy().astype(np.uint8), np.float32([[1.02, 0.003, -2.0], [-0.003, 1.015, 1.5]])
+    moving = cv2.GaussianBlur(cv2.warpAffine(fixed, warp, fixed.shape[::-1], borderMode=cv2.BORDER_REFLECT), (0, 0), 2)
+    found = registration(moving, fixed)
+    corners = np.array([[0, 0, 1], [127, 0, 1], [0, 95, 1], [127, 95, 1]])
+    assert np.abs(corners @ (found - warp).T).max() < 0.5
+    back = registered(moving, found)[INSIDE].astype(float)
+    assert np.abs(back - cv2.GaussianBlur(fixed, (0, 0), 2)[INSIDE]).mean() < 2
+    assert registration(np.zeros_like(fixed), fixed) is None
 
 
 def test_lucas_kanade_of_a_plain_picture_is_still():

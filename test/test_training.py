@@ -15,20 +15,13 @@ from dfd_depth_ros.networks.model import DfdModel, Distribution, Prediction
 from dfd_depth_ros.networks.posterior import BINS, centres
 from dfd_depth_ros.networks.weights import load_weights
 from dfd_depth_ros.paths import resolve_path
-from dfd_depth_ros.scenes import procedural
 from dfd_depth_ros.training import losses
 from dfd_depth_ros.training.data import Batch, Batches, Pairs, _random_fringe, expose
 from dfd_depth_ros.training.offline import TrainConfig, train
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
 
+pytestmark = pytest.mark.usefixtures('few_textures')
 TINY = {'steps': 4, 'pairs': 2, 'fresh': 1, 'size': 32, 'validation_pairs': 2, 'validate_every': 2, 'workers': 0}
-
-
-@pytest.fixture(autouse=True, scope='module')
-def few_textures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(procedural, 'TEXTURES', 6)
-        yield
 
 
 @pytest.fixture(scope='module')

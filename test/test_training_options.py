@@ -16,7 +16,7 @@ from dfd_depth_ros.networks.posterior import centres
 from dfd_depth_ros.optics.psf import blur
 from dfd_depth_ros.optics.sensor import random_sensor
 from dfd_depth_ros.optics.tone import from_srgb, to_srgb
-from dfd_depth_ros.scenes import procedural, textures
+from dfd_depth_ros.scenes import textures
 from dfd_depth_ros.scenes.folders import write_frames
 from dfd_depth_ros.scenes.frame import Frame
 from dfd_depth_ros.training.ablation import LOSSES, PARTS, kept, take_out
@@ -24,14 +24,8 @@ from dfd_depth_ros.training.data import Batch, Batches, Pairs, Source, expose
 from dfd_depth_ros.training.offline import Run, TrainConfig, train, train_on
 from dfd_depth_ros.training.reblur import VARIANCES, blurred, gaussian, reblur_loss
 
+pytestmark = pytest.mark.usefixtures('few_textures')
 TINY = {'steps': 2, 'pairs': 2, 'fresh': 1, 'size': 32, 'validation_pairs': 2, 'validate_every': 2, 'workers': 0}
-
-
-@pytest.fixture(autouse=True, scope='module')
-def few_textures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(procedural, 'TEXTURES', 6)
-        yield
 
 
 @pytest.fixture(scope='module')

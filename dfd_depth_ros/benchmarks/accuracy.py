@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from tqdm import tqdm
 
 from dfd_depth_ros.benchmarks.peer_runs import RUNS, train_runs
@@ -28,6 +30,7 @@ from dfd_depth_ros.scenes.lens_files import read_lens
 from dfd_depth_ros.scenes.motorcycle import load_motorcycle
 from dfd_depth_ros.scenes.rgbd import defocused
 from dfd_depth_ros.scenes.simulated import MILD_NOISE, film_set
+from dfd_depth_ros.temporal.motion import registered, registration
 
 LENS = 'config/lenses/simulated_50mm_f1.4.yaml'
 HELD_OUT_SEED, HELD_OUT, SIZE = 7_000_001, 8, (224, 160)
@@ -45,6 +48,7 @@ COLUMNS = {  # name in the JSON, heading and format
     'parameters': ('parameters', '{:,}'),
     'ms': ('ms', '{:.0f}'),
 }
+DRAWN = (('abs_rel_median', 'o', 'median over pixels'), ('abs_rel', 'x', 'mean over frames'))
 WITHOUT_SIGMA = ('relative blur', 'peer_d3', 'peer_stack')
 
 
@@ -87,7 +91,7 @@ def folder(path: str, every: int = 1) -> Iterator[tuple[Frame, Frame]]:
         if other is None:
             yield frame, both(frame, nearer(frame.lens), index)[0]
         else:
-            yield frame, replace(other, image=registered(other.image, frame.image))
+            yield frame, replace(other, image=onto(other.image, frame.image))
 
 
 def both(scene: Frame, lens: Lens, seed: int) -> tuple[Frame, Frame]:
@@ -106,19 +110,11 @@ def nearer(lens: Lens) -> Lens:
     return replace(lens, focus_dioptre=min(lens.focus_dioptre + step, 0.5 / lens.focal_length_m))
 
 
-def registered(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 moved onto another one by the affine map with the best correlation; as it is where none
-    is found. Source: Evangelidis and Psarakis, "Parametric Image Alignment", PAMI 2008 (OpenCV's findTransformECC)."""
-    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (fixed, moving)]
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-5)
-    try:
-        _, warp = cv2.findTransformECC(
-            *grey, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, stop, inputMask=None, gaussFiltSize=7
-        )
-    except cv2.error:
-        return moving
-    size, how = fixed.shape[1::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(moving, warp, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+def onto(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 moved onto another one of its size by the affine map that fits best; as it is where
+    none is found."""
+    warp = registration(*(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (moving, fixed)))
+    return moving if warp is None else registered(moving, warp)
 
 
 def markdown(numbers: dict) -> str:
@@ -132,6 +128,25 @@ def markdown(numbers: dict) -> str:
             lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
         parts.append('\n'.join(lines))
     return '\n\n'.join(parts) + '\n'
+
+
+def draw(numbers: dict, path: Path) -> None:
+    """Write a PNG with AbsRel of every method, one panel for each data set: mean over frames and median over pixels."""
+    places = numbers['data']
+    figure = Figure(figsize=(2.2 + 2.6 * len(places), 3.4), layout='constrained', facecolor='white', dpi=110)
+    panels = figure.subplots(1, len(places), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (place, rows) in zip(panels, places.items(), strict=True):
+        for key, style, label in DRAWN:
+            axes.plot([row[key] for row in rows.values()], list(rows), style, color='#1f6f8b', label=label)
+        axes.set(title=place, xscale='log', xlabel='AbsRel')
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(color='0.9')
+        axes.spines[['top', 'right']].set_visible(False)
+    panels[0].invert_yaxis()  # the first row on top, as in the tables
+    figure.legend(*panels[0].get_legend_handles_labels(), loc='outside upper right', ncols=len(DRAWN), frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
 
 
 def _rows(pairs: list, methods: dict, place: str) -> dict:

@@ -68,6 +68,7 @@ def main(argv=None) -> int:
     parser.add_argument('--table', type=Path, metavar='PAGE', help='Markdown file for tables (accuracy, video-systems)')
     parser.add_argument('--models', default='', metavar='FOLDER', help='of suite data: furniture, as for training')
     parser.add_argument('--figure', type=Path, help='of suites adapt, coded, data and video: PNG file to look at')
+    parser.add_argument('--saved', type=Path, metavar='FILE', help='of suite accuracy: JSON to draw; measures nothing')
     parser.add_argument('--json', type=Path, help='file for the numbers')
     options = parser.parse_args(argv)
     if options.suite == 'node' and find_spec('rclpy') is None:
@@ -76,6 +77,12 @@ def main(argv=None) -> int:
         )
         return 1
     try:
+        if options.saved and options.suite == 'accuracy':
+            saved = json.loads(options.saved.read_text())
+            if saved.get('suite') != 'accuracy':
+                raise ValueError(f'{options.saved} does not hold numbers of suite accuracy')
+            _show_accuracy(saved, options)
+            return 0
         estimator = load_estimator(options.weights, options.device, graphs=options.graphs)
         numbers = {
             'network': lambda: network.run(estimator, read_lens(LENS), tuple(options.size), options.frames),
@@ -115,8 +122,8 @@ def main(argv=None) -> int:
         }[options.suite]()
         if options.table and options.suite == 'video-systems':
             video_systems.write_table(options.table, numbers)
-        if options.table and options.suite == 'accuracy':
-            options.table.write_text(accuracy.markdown(numbers))
+        if options.suite == 'accuracy':
+            _show_accuracy(numbers, options)
     except (ValueError, RuntimeError, OSError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1
@@ -127,6 +134,13 @@ def main(argv=None) -> int:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(text + '\n')
     return 0
+
+
+def _show_accuracy(numbers, options):
+    if options.table:
+        options.table.write_text(accuracy.markdown(numbers))
+    if options.figure:
+        accuracy.draw(numbers, options.figure)
 
 
 if __name__ == '__main__':

@@ -41,7 +41,10 @@ def run(
     given = None if isinstance(frames, BagFrames) else lens
     evaluation = evaluate(progress(islice(frames, total), total), estimator, given, side)
     if isinstance(frames, BagFrames):
-        evaluation.numbers |= {'truncated': list(frames.truncated), 'notes': list(frames.notes)}
+        evaluation.numbers |= {
+            'truncated': list(frames.truncated),
+            'notes': [*evaluation.numbers['notes'], *frames.notes],
+        }
         if 'depth' in frames.times:
             evaluation.numbers['recorded'] = recorded_timing(frames.times['image'], frames.times['depth'])
     return evaluation

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dfd_depth_ros.estimation.estimate import Estimate
-from dfd_depth_ros.evaluation.consistency import CONSISTENCY_METRICS, consistency
+from dfd_depth_ros.evaluation.consistency import CONSISTENCY_METRICS, consistency, missing
 from dfd_depth_ros.evaluation.gallery import Gallery
 from dfd_depth_ros.evaluation.metrics import (
     METRICS,
@@ -155,6 +155,7 @@ def _numbers(rows, pairs, seconds, curves, estimator) -> dict:
         'model': estimator.model_name,
         'device': estimator.device,
         'precision': estimator.precision,
+        'notes': missing(rows),
         'per_frame': rows,
     }
 

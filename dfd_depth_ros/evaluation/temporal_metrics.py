@@ -7,12 +7,12 @@ from skimage.metrics import structural_similarity
 
 from dfd_depth_ros.evaluation.metrics import abs_rel, is_depth
 from dfd_depth_ros.scenes.frame import Intrinsics
+from dfd_depth_ros.temporal.motion import SMALLEST_PX, dis_flow
 
 PAIR_METRICS = ('tae', 'opw', 'tcc', 'tgm', 'flicker')
 OPW_ALPHA = 50.0
 STILL = 0.05  # relative change of the true depth of a pixel above which something moves through it
 SAME_POINT = 0.01  # relative difference of two true depths, one moved into the other's view, of one and the same point
-SMALLEST_PX = 16  # for optical flow
 
 
 def tae(depths, poses, intrinsics: tuple[Intrinsics, Intrinsics]) -> float:
@@ -39,11 +39,11 @@ def opw(depths, images) -> float:
     if min(images[0].shape[:2]) < SMALLEST_PX:
         return float('nan')
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey[0], grey[1], None)
     height, width = grey[0].shape
-    target = flow + np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)), -1)
-    warped = cv2.remap(depths[1], target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
-    picture = cv2.remap(images[1], target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    grid = np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+    target = grid + dis_flow(*grey, fine=True)
+    warped = cv2.remap(depths[1], *target, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
+    picture = cv2.remap(images[1], *target, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     difference = (images[0].astype(np.float32) - picture) / 255
     weight = np.exp(-OPW_ALPHA * (difference**2).sum(-1))
     both = is_depth(depths[0]) & is_depth(warped)

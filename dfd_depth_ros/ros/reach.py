@@ -1,6 +1,7 @@
 """How far the lens in use reaches: said once, shown in the diagnostics, and the limit of what is published."""
 
 import math
+from functools import lru_cache
 
 from dfd_depth_ros.estimation.blur import BlurTable, BlurTableError, read_table
 from dfd_depth_ros.optics.lens import Lens
@@ -8,6 +9,7 @@ from dfd_depth_ros.optics.planning import ambiguous_from, reach
 from dfd_depth_ros.paths import PathError
 from dfd_depth_ros.ros.parameters import ParameterError
 
+LENSES = 256  # states of a lens whose reach is kept: a camera that sweeps its focus comes back to them
 SHOWN_SHARE = 0.2  # of depth, for the reach that is told where no limit was asked for
 
 
@@ -16,13 +18,13 @@ class Reach:
     and a limit that was asked for is refused with ParameterError."""
 
     def __init__(self, weights: str, share: float):
-        self._known: dict = {}
         self.missing = ''
         self._table: BlurTable | None = None
         try:
             self._table = read_table(weights)
         except (BlurTableError, PathError) as error:
             self.missing = str(error)
+        self._found = lru_cache(LENSES)(lambda lens, share: reach(lens, self._table.error, share))
         self.check(share)
 
     def check(self, share: float) -> None:
@@ -35,10 +37,7 @@ class Reach:
         there is none or nothing is known."""
         if self._table is None:
             return math.nan, math.nan
-        key = lens, share or SHOWN_SHARE
-        if key not in self._known:
-            self._known = {key: reach(lens, self._table.error, key[1])}
-        return self._known[key]
+        return self._found(lens, share or SHOWN_SHARE)
 
     def farthest(self, lens: Lens, share: float) -> float:
         """Distance in metres beyond which depth is +Inf: inf without a limit, 0 where the lens reaches nowhere."""

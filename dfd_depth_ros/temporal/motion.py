@@ -57,9 +57,33 @@ def both_ways(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, 
         flows = lucas_kanade(torch.stack([first, second]), torch.stack([second, first]))
         return flows[0], flows[1]
     grey = [picture.clamp(0, 255).byte().numpy() for picture in (first, second)]
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    there, back = (torch.from_numpy(dis.calc(*pair, None)).permute(2, 0, 1) for pair in (grey, grey[::-1]))
+    there, back = (torch.from_numpy(dis_flow(*pair)) for pair in (grey, grey[::-1]))
     return there, back
+
+
+def dis_flow(first: np.ndarray, second: np.ndarray, *, fine: bool = False) -> np.ndarray:
+    """Flow (2, h, w) x, y in pixels by DIS from the first grey picture (h, w) uint8 to the second, no side shorter than
+    SMALLEST_PX. fine: OpenCV's medium preset in place of its fast one: twice the resolution."""
+    preset = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM if fine else cv2.DISOPTICAL_FLOW_PRESET_FAST
+    return cv2.DISOpticalFlow_create(preset).calc(first, second, None).transpose(2, 0, 1)
+
+
+def registration(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray | None:
+    """The affine map (2, 3) from x, y of the fixed picture to x, y of the moving one, both grey (h, w) uint8, with the
+    best correlation, which differences of blur hardly touch; None where none is found. Source: Evangelidis and
+    Psarakis, "Parametric Image Alignment", PAMI 2008 (OpenCV's findTransformECC)."""
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-5)
+    start = np.eye(2, 3, dtype=np.float32)
+    try:
+        return cv2.findTransformECC(fixed, moving, start, cv2.MOTION_AFFINE, stop, inputMask=None, gaussFiltSize=7)[1]
+    except cv2.error:
+        return None
+
+
+def registered(field: np.ndarray, warp: np.ndarray) -> np.ndarray:
+    """A moving picture or map (h, w, ...) where `registration` puts it, bilinear; the border goes on outside."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(field, warp, field.shape[1::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def lucas_kanade(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from dfd_depth_ros.optics.pinhole import motion_between, rigid, sampled, transfer
+from dfd_depth_ros.temporal.motion import dis_flow
 
 GRID = (3, 4)  # depth scales of a frame
 SPACINGS = (1, 2, 4)  # frames between those of a pair
@@ -111,10 +112,9 @@ def follow(images: np.ndarray, inverse_depth: torch.Tensor) -> Tracks:
     pairs = [(t, t + step) for step in SPACINGS for t in range(len(grey) - step)]
     height, width = grey[0].shape
     grid = np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     places, weights, points = [], [], np.s_[..., STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
     for pair in pairs:
-        there, back = (dis.calc(grey[a], grey[b], None).transpose(2, 0, 1) for a, b in (pair, pair[::-1]))
+        there, back = (dis_flow(grey[a], grey[b], fine=True) for a, b in (pair, pair[::-1]))
         place = grid + there
         returned = np.stack([cv2.remap(part, *place, cv2.INTER_LINEAR, borderValue=1e6) for part in back])
         agrees = np.hypot(*(there + returned)) < ROUND_TRIP_PX

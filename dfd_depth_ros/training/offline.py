@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from dfd_depth_ros.training import distributed
 from dfd_depth_ros.training.ablation import check_part, kept, take_out
 from dfd_depth_ros.training.data import Batch, Batches, Pairs, Source, expose
 from dfd_depth_ros.training.losses import total
+from dfd_depth_ros.training.run_files import append_log, load_parts, write_checkpoint
 from dfd_depth_ros.training.schedule import rate
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
 
@@ -100,10 +100,8 @@ class Run:
     def save(self):
         """Write `last.pt` by atomic rename, so that a kill at any instant leaves a checkpoint that resumes."""
         parts = (self.model, self.average, self.optimizer, self.schedule)
-        state: dict = {'parts': [part.state_dict() for part in parts], 'config': asdict(self.config)}
-        state |= {'step': self.step, 'best': self.best, 'seconds': self.seconds}
-        torch.save(state, self.folder / 'last.part')
-        os.replace(self.folder / 'last.part', self.folder / 'last.pt')
+        progress = {'step': self.step, 'best': self.best, 'seconds': self.seconds}
+        write_checkpoint(self.folder, parts, config=asdict(self.config), **progress)
 
     def resume(self):
         """Go on from `last.pt`; only the number of steps may have changed. Raises ValueError where more did."""
@@ -113,8 +111,7 @@ class Run:
             raise ValueError(
                 f'{self.folder} holds a run with other settings ({", ".join(changed)}); choose another folder'
             )
-        for part, saved in zip((self.model, self.average, self.optimizer, self.schedule), state['parts'], strict=True):
-            part.load_state_dict(saved)
+        load_parts((self.model, self.average, self.optimizer, self.schedule), state['parts'])
         self.step, self.best, self.seconds = state['step'], state['best'], state['seconds']
 
 
@@ -186,8 +183,7 @@ def _check(run: Run, held_out: list[Batch], log: SummaryWriter):
     for name, value in numbers.items():
         log.add_scalar(f'validation/{name}', value, run.step)
     record = {'step': run.step, 'seconds': round(run.seconds), 'config': asdict(run.config), 'validation': numbers}
-    with (run.folder / 'log.jsonl').open('a') as lines:
-        lines.write(json.dumps(record) + '\n')
+    append_log(run.folder, record)
     if numbers['log_depth'] < run.best:
         run.best = numbers['log_depth']
         digest = save_weights(run.folder / 'best.safetensors', model, record)

@@ -6,7 +6,6 @@ are learned, and from defocus where it is an input.
 
 import itertools
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from dfd_depth_ros.networks.video import Past, Sight, VideoDepthNet
 from dfd_depth_ros.networks.weights import load_weights, save_weights
 from dfd_depth_ros.optics.pinhole import motion_between
 from dfd_depth_ros.paths import resolve_path
+from dfd_depth_ros.training.run_files import append_log, load_parts, write_checkpoint
 from dfd_depth_ros.training.schedule import rate
 from dfd_depth_ros.training.video_data import Video, kept_video
 from dfd_depth_ros.training.video_losses import neighbours, reprojection_terms, velocity_loss
@@ -104,17 +104,15 @@ class VideoRun:
 
     def save(self):
         """Write `last.pt` by atomic rename."""
-        state = {'parts': [part.state_dict() for part in self.parts()], 'config': json.dumps(asdict(self.config))}
-        torch.save(state | {'step': self.step, 'seconds': self.seconds}, self.folder / 'last.part')
-        os.replace(self.folder / 'last.part', self.folder / 'last.pt')
+        config = json.dumps(asdict(self.config))
+        write_checkpoint(self.folder, self.parts(), config=config, step=self.step, seconds=self.seconds)
 
     def resume(self):
         """Go on from `last.pt`. Raises ValueError where the settings differ."""
         state = torch.load(self.folder / 'last.pt', map_location=self.device, weights_only=True)
         if state['config'] != json.dumps(asdict(self.config)):
             raise ValueError(f'{self.folder} holds a run with other settings; choose another folder')
-        for part, saved in zip(self.parts(), state['parts'], strict=True):
-            part.load_state_dict(saved)
+        load_parts(self.parts(), state['parts'])
         self.step, self.seconds = state['step'], state['seconds']
 
 
@@ -137,8 +135,7 @@ def train_video(config: VideoConfig, folder: Path, device: str = 'cpu') -> dict:
             progress.set_postfix({name: f'{value:.3f}' for name, value in terms.items()}, refresh=False)
             if run.step % config.save_every == 0 or run.step == config.steps:
                 record = {'step': run.step, 'seconds': round(run.seconds), 'losses': terms, 'reader': digest}
-                with (folder / 'log.jsonl').open('a') as lines:
-                    lines.write(json.dumps(record) + '\n')
+                append_log(folder, record)
                 run.save()
     settle(run, video)
     record = json.loads((folder / 'log.jsonl').read_text().splitlines()[-1]) | {'config': asdict(config)}
