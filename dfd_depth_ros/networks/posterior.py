@@ -95,8 +95,8 @@ def estimate(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def leaning(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor) -> torch.Tensor:
     """CoC in pixels, (B, 1, H, W), that a user loses least with. Near taken as far is an error of several times the
-    true depth, far taken as near one of less than it. The median of a distribution has the least expected |error|; this
-    is the median under weights depth^-LEAN, so it has the least expected |error of depth| * depth^-LEAN, about.
+    true depth, far taken as near one of less than it. This is the median under weights depth^-LEAN, so |error of depth|
+    / depth^LEAN is the least to be expected; LEAN = 1 would be the least AbsRel if the distribution were right.
     gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/accuracy.md tells how LEAN was chosen."""
     inverse_depth = focus[:, None, None, None] - centres(probability) / gain[:, None, None, None]
     weighted = probability * inverse_depth.detach().clamp(min=_FARTHEST) ** LEAN
