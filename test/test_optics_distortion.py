@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dfd_depth_ros.optics.distortion import Distortion, DistortionError, rays
+from dfd_depth_ros.optics.distortion import Distortion, DistortionError, bend, rays
 
 CAMERA = (300.0, 310.0, 159.5, 119.5)
 MATRIX = np.array([[300.0, 0, 159.5], [0, 310.0, 119.5], [0, 0, 1]])
@@ -104,6 +104,19 @@ def test_a_fisheye_pixel_behind_the_camera_is_nan():
     assert np.isnan(found[0, 0]).all()  # 199 pixels / 60 = 3.3 radians from the axis
     x, y = found[119, 100]
     assert math.atan(math.hypot(x, y)) == pytest.approx(math.hypot(59.5, 0.5) / 60, rel=1e-4)
+
+
+def test_bend_is_the_largest_move_of_a_pixel():
+    fx, _, cx, cy = camera = (600.0, 600.0, 319.5, 239.5)
+    corner = np.hypot(cx, cy) / fx
+    assert bend(*camera, Distortion('plumb_bob', (0.0, 0.0, 0.0, 0.0)), 480, 640) < 1e-3
+    straight = bend(*camera, Distortion('plumb_bob', (0.01, 0.0, 0.0, 0.0)), 480, 640)
+    assert straight == pytest.approx(0.01 * corner**3 * fx, rel=0.1)  # to first order, at a corner
+    assert bend(*camera, Distortion('plumb_bob', (-0.02, 0.0, 0.0, 0.0)), 480, 640) > 1.8 * straight
+
+
+def test_bend_is_infinite_where_rays_are_not_known():
+    assert bend(100.0, 100.0, 319.5, 239.5, Distortion('plumb_bob', (-0.5, 0.0, 0.0, 0.0)), 480, 640) == math.inf
 
 
 def test_rays_are_computed_once_for_a_camera_and_cannot_be_written_to():

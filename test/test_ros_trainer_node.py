@@ -255,6 +255,29 @@ def test_the_learner_is_told_lens_stamp_pose_and_camera(tmp_path):
         assert values['lens_quality'] == 'exact'
 
 
+def test_poses_are_passed_over_where_distortion_bends_rays(tmp_path):
+    info = messages.to_camera_info(CAMERA, 6, 8, messages.to_header(0, FRAME_ID))
+    with TrainerBench(tmp_path, parameters={'pose.wait_s': 1.0}) as bench:
+
+        def told(k1, with_pose):
+            info.d = [k1, 0.0, 0.0, 0.0, 0.0]
+            stamps.append(len(stamps))
+            for topic, message in (('camera_info', info), ('pose', pose_message(0.25))):
+                bench.send(stamps[-1], message, topic)
+            bench.send(stamps[-1])
+            last = bench.learner.seen[-1:]
+            return last and last[0][4] is not None and (last[0][3] is not None) == with_pose
+
+        stamps = []
+        wait(lambda: told(0.0, with_pose=True))
+        wait(lambda: told(100.0, with_pose=False))
+        found = bench.state(lambda level, text, values: 'poses are passed over' in text)[1]
+        assert found.startswith('distortion bends rays by up to ') and found.endswith(
+            ' pixels, more than the 1 that poses can be used with; poses are passed over: give rectified images'
+        )
+        wait(lambda: told(0.0, with_pose=True))
+
+
 def test_bad_input_is_named_and_the_next_is_looked_at(tmp_path):
     with TrainerBench(tmp_path).connect() as bench:
         bench.send(0, messages.to_image(picture(height=2), messages.to_header(0, FRAME_ID)))

@@ -63,6 +63,15 @@ def rays(
     return found
 
 
+def bend(fx: float, fy: float, cx: float, cy: float, distortion: Distortion, height: int, width: int) -> float:
+    """Pixels by which a distortion moves the point of an image of height x width pixels that it moves most, seen at
+    some forty places of each row and column; infinite where rays beyond the edge of the calibration are NaN."""
+    stride = max(1, min(height, width) // 40)
+    bent, straight = (rays(fx, fy, cx, cy, model, height, width, stride) for model in (distortion, None))
+    most = float(np.linalg.norm((bent - straight) * (fx, fy), axis=-1).max())
+    return math.inf if math.isnan(most) else most
+
+
 def _undistorted(distorted: np.ndarray, distortion: Distortion, fx: float) -> np.ndarray:
     """Rays from those of a pinhole camera, with every answer put to the test: sent through the lens again it must meet
     its own pixel."""

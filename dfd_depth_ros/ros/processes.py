@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from dfd_depth_ros.ros.dds import large_image_profile
@@ -40,6 +40,16 @@ def start_node(name: str, parameters: dict, environment: dict[str, str], log: Pa
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
+
+
+def step_back(nice: int, group: Path = Path('/proc/self/autogroup')) -> None:
+    """Make this thread, and those that it starts, so much nicer to other processes. Linux weighs the processes of one
+    session against each other by `nice`, but sessions against each other by the nice value of their group: where this
+    process has a session of its own, that is set too. Source: sched(7), "The autogroup feature"."""
+    reached = os.nice(nice)
+    if os.getsid(0) == os.getpid() and group.exists():
+        with suppress(OSError):  # not allowed in some containers, where sessions are not weighed either
+            group.write_text(str(reached))
 
 
 def stop_process(process: subprocess.Popen, patience_s: float = 10.0) -> int:

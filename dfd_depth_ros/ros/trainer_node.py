@@ -6,6 +6,7 @@ from its start to its end. Callbacks only store; one worker thread owns the lear
 
 import os
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -16,6 +17,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
+from dfd_depth_ros.optics.distortion import bend
 from dfd_depth_ros.ros import qos
 from dfd_depth_ros.ros.diagnostics import Monitor, to_message
 from dfd_depth_ros.ros.inputs import Inputs
@@ -23,10 +25,16 @@ from dfd_depth_ros.ros.kept_learner import KeptLearner
 from dfd_depth_ros.ros.lens_sources import LensSource
 from dfd_depth_ros.ros.parameters import TRAINER_PARAMETERS, changed, declare
 from dfd_depth_ros.ros.poses import PoseSource
+from dfd_depth_ros.ros.processes import step_back
 from dfd_depth_ros.ros.trainer_loop import TrainerLoop
 
 REPORT_PERIOD_S = 1.0
 STOP_TIMEOUT_S = 4.0
+MAX_BEND_PX = 1.0  # a warp between two poses, which knows no distortion, is off by at most twice that
+TOO_BENT = (
+    'distortion bends rays by up to {:.1f} pixels, more than the {:g} that poses can be used with; poses are '
+    'passed over: give rectified images'
+)
 WITHOUT_CAMERA = 'pictures from several places are not compared'
 
 
@@ -49,7 +57,7 @@ class TrainerNode(Node):
         super().__init__('trainer_node', **options)
         self.monitor = Monitor(self._log, usual=('newer', 'paused'))
         self.settings = declare(self, TRAINER_PARAMETERS)
-        os.nice(self.settings['nice'])
+        step_back(self.settings['nice'])
         self._lens, self._last_stamp, self._loop = LensSource(), 0, None
         self._lens.configure(self.settings)
         overrides = QoSOverridingOptions.with_default_policies()
@@ -110,9 +118,19 @@ class TrainerNode(Node):
         if view.stamp < self._last_stamp:
             self.monitor.warning('time', f'image stamp jumped back by {(self._last_stamp - view.stamp) / 1e9:.3f} s')
         self._last_stamp = view.stamp
-        pose = self._poses.match(message.header, self.settings)
+        pose = None if self._bends(view) else self._poses.match(message.header, self.settings)
         self.monitor.fact(lens_quality=view.match.quality, pose='none' if pose is None else 'known')
         return view.image, view.match.lens, view.stamp / 1e9, pose, view.camera
+
+    def _bends(self, view) -> bool:
+        """Whether the lens bends rays too much for poses to be of use; diagnostics tell."""
+        if view.camera is None or view.distortion is None:
+            bend_px = 0.0
+        else:
+            bend_px = bend(*astuple(view.camera), view.distortion, *view.image.shape[:2])
+        text = TOO_BENT.format(bend_px, MAX_BEND_PX) if bend_px > MAX_BEND_PX else ''
+        self.monitor.condition('distortion', text)
+        return bool(text)
 
     def _publish(self, weights: bytes) -> None:
         message = UInt8MultiArray()
