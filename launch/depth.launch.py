@@ -85,7 +85,7 @@ def generate_launch_description():
                 for name, (default, text) in ARGUMENTS.items()
             ),
             *(SetEnvironmentVariable(name, value) for name, value in large_image_profile().items()),
+            OpaqueFunction(function=viewer),  # first: where it cannot be, no node is left behind
             OpaqueFunction(function=depth_node),
-            OpaqueFunction(function=viewer),
         ]
     )

@@ -66,7 +66,7 @@ def test_missing_parameter_file(description):
     context = LaunchContext()
     context.launch_configurations.update(dict.fromkeys(DEPTH_ARGUMENTS, ''), params_file='/no/such.yaml')
     with pytest.raises(PathError) as error:
-        description('depth.launch.py').visit(context)[-2].execute(context)
+        description('depth.launch.py').visit(context)[-1].execute(context)
     assert str(error.value) == 'params_file /no/such.yaml does not exist'
 
 
@@ -74,7 +74,7 @@ def test_missing_parameter_file(description):
 def test_view(description, view, executables):
     context = LaunchContext()
     context.launch_configurations.update(dict.fromkeys(DEPTH_ARGUMENTS, ''), view=view, use_sim_time='false')
-    nodes = description('depth.launch.py').visit(context)[-1].execute(context)
+    nodes = description('depth.launch.py').visit(context)[-2].execute(context)
     assert [node.node_executable for node in nodes] == executables
 
 
@@ -82,7 +82,7 @@ def test_a_view_that_is_not_there(description):
     context = LaunchContext()
     context.launch_configurations.update(dict.fromkeys(DEPTH_ARGUMENTS, ''), view='tv')
     with pytest.raises(ValueError, match="^view is 'tv'; it must be none, rviz or rerun$"):
-        description('depth.launch.py').visit(context)[-1].execute(context)
+        description('depth.launch.py').visit(context)[-2].execute(context)
 
 
 def test_missing_parameter_file_of_the_trainer(description):
