@@ -45,7 +45,7 @@ def trainer_node(context):
     file is missing, which launch_ros would pass over."""
     given = {name: LaunchConfiguration(name).perform(context) for name in (*OVERRIDES, 'trainer_params_file')}
     overrides = {
-        name: ParameterValue(given[argument], value_type=kind)
+        name: ParameterValue(LaunchConfiguration(argument), value_type=kind)
         for argument, (name, kind) in OVERRIDES.items()
         if given[argument]
     }
