@@ -143,7 +143,7 @@ def test_an_estimate_leans_to_the_near_side_of_two():
     gain, focus = torch.tensor([6.0]), torch.tensor([1.0])
     near, far = (int((posterior.centres(torch.zeros(1)).flatten() - coc).abs().argmin()) for coc in (-6.0, 4.5))
     found = []
-    for share in (0.5, 0.4, 0.2):
+    for share in (0.5, 0.45, 0.2):
         probability = torch.full((1, posterior.BINS, 1, 1), 1e-6)
         probability[0, near], probability[0, far] = share, 1 - share
         found.append(float(posterior.leaning(probability, gain, focus)))
@@ -151,28 +151,18 @@ def test_an_estimate_leans_to_the_near_side_of_two():
     assert found[2] == pytest.approx(4.5, abs=0.8)
 
 
-def test_the_near_side_gains_weight_by_the_ratio_of_the_depths():
-    """The readable twin: mean blur of both sides on the scale of the classes, their depths, then the median."""
+def test_where_it_leans_is_where_the_weighted_error_is_least():
     torch.manual_seed(0)
-    gain, focus = 6.0, 1.0
-    level = np.linspace(-1, 1, posterior.BINS) * np.log1p(posterior.MAX_COC)
+    gain, focus = torch.tensor([6.0]), torch.tensor([1.0])
+    coc = posterior.centres(torch.zeros(1)).flatten()
+    depth = 1 / (1 - coc / 6).clamp(min=1 / 60)
     for _ in range(20):
         probability = (torch.randn(posterior.BINS) * 2).softmax(0)
-        p, half = probability.double().numpy(), posterior.BINS // 2
-        mean = [float((p[side] * level[side]).sum() / p[side].sum()) for side in (np.s_[:half], np.s_[half:])]
-        inverse = [max(focus - np.sign(x) * np.expm1(abs(x)) / gain, 1 / 60) for x in mean]
-        weighted = p * np.where(np.arange(posterior.BINS) < half, (inverse[0] / inverse[1]) ** posterior.LEAN, 1.0)
-        expected = posterior.quantile(torch.tensor(weighted / weighted.sum()).float()[None, :, None, None], 0.5)[0]
-        found = posterior.leaning(probability[None, :, None, None], torch.tensor([gain]), torch.tensor([focus]))
-        assert float(found) == pytest.approx(float(expected), abs=1e-3)
-
-
-def test_where_the_side_is_sure_the_estimate_is_the_median():
-    far = torch.zeros(1, posterior.BINS, 1, 1)
-    far[0, 34:60, 0, 0] = torch.rand(26, generator=torch.Generator().manual_seed(1))
-    far = far / far.sum()
-    middle = posterior.estimate(far)[0]
-    assert torch.allclose(posterior.leaning(far, torch.tensor([6.0]), torch.tensor([1.0])), middle, atol=1e-4)
+        best = float(posterior.leaning(probability[None, :, None, None], gain, focus))
+        weights = probability * depth**-posterior.LEAN
+        loss = (weights * (coc[:, None] - coc).abs()).sum(1)
+        assert abs(float(coc[loss.argmin()]) - best) <= float(coc.diff().max())
+        assert float((weights * (best - coc).abs()).sum()) <= 1.15 * float(loss.min())
 
 
 def test_a_single_answer_is_not_moved():

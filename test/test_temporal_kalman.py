@@ -1,7 +1,5 @@
 """The filter of each pixel: honest about lasting errors, and able to tell near from far once focus moves."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -180,14 +178,3 @@ def test_a_jump_of_focus_past_a_point_keeps_what_is_known(before, after):
     unsure = reading(after + blur if after > 0.5 else after - blur, 0.05, 0.5, after)  # the wrong side, by a hair
     steady = kalman(unsure, state, Change(20 * (after - before), before, torch.zeros(SHAPE)))
     assert float(steady.inverse_depth[0, 0]) == pytest.approx(0.5, abs=0.02)
-
-
-def test_the_near_side_is_shown_in_doubt_and_the_probability_is_not_touched():
-    """At even odds 0.9 and 0.1 dioptres, 1.1 and 10 m: without a preference the middle is shown, with one the near."""
-    q = torch.full(SHAPE, 0.1)
-    fair = Reading(q, q, torch.full(SHAPE, 0.5), 20.0, 0.5, mirrored(q, q, torch.full(SHAPE, 0.5), 0.5))
-    shown = [kalman(replace(fair, lean=lean), None, None) for lean in (0.0, 0.35, 3.0)]
-    values = [float(steady.inverse_depth[0, 0]) for steady in shown]
-    assert values[0] == pytest.approx(0.5, abs=1e-4) and values[0] < values[1] < values[2]
-    assert values[2] == pytest.approx(0.9, abs=0.01)
-    assert all(float(steady.far[0, 0]) == pytest.approx(0.5, abs=1e-4) for steady in shown)

@@ -8,7 +8,6 @@ from dfd_depth_ros.estimation.transfer import to_arrays, to_batch
 from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.networks.graphs import Graphed
 from dfd_depth_ros.networks.model import DfdModel
-from dfd_depth_ros.networks.posterior import LEAN
 from dfd_depth_ros.networks.precision import can_be_trusted, mixed, pays, stored
 from dfd_depth_ros.networks.weights import load_weights
 from dfd_depth_ros.optics.lens import Lens
@@ -109,7 +108,7 @@ class DepthEstimator:
         else:
             share, coc, spread = (part[0] for part in self.model.sides(prediction))
             sides = Sides(share, focus - coc / gain, spread / gain)
-        return Reading(inverse, sigma, far, gain, focus, sides, LEAN)
+        return Reading(inverse, sigma, far, gain, focus, sides)
 
 
 def load_estimator(

@@ -95,15 +95,11 @@ def estimate(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def leaning(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor) -> torch.Tensor:
     """CoC in pixels, (B, 1, H, W), that a user loses least with. Near taken as far is an error of several times the
-    true depth, far taken as near one of less than it. So this is the median after the near side of focus has gained
-    weight by the ratio of the depths of both sides, to the power LEAN; where one side is sure, it is the plain median.
+    true depth, far taken as near one of less than it. This is the median under weights depth^-LEAN, so |error of depth|
+    / depth^LEAN is the least to be expected; LEAN = 1 would be the least AbsRel if the distribution were right.
     gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/accuracy.md tells how LEAN was chosen."""
-    with torch.no_grad():
-        inverse_depth = focus[:, None, None, None] - sides(probability)[1] / gain[:, None, None, None]
-        near, far = inverse_depth.clamp(min=_FARTHEST).split(1, 1)
-        preference = (near / far).clamp(min=1) ** LEAN
-    front, behind = probability.split(BINS // 2, 1)
-    weighted = torch.cat([front * preference, behind], 1)
+    inverse_depth = focus[:, None, None, None] - centres(probability) / gain[:, None, None, None]
+    weighted = probability * inverse_depth.detach().clamp(min=_FARTHEST) ** LEAN
     return quantile(weighted / weighted.sum(1, keepdim=True), 0.5)[0]
 
 

@@ -21,7 +21,7 @@ class Sides:
 class Reading:
     """Depth of one frame by itself. inverse_depth, sigma: (H, W) dioptres, NaN unknown. far: (H, W) probability of
     lying behind focus. gain, focus: K in pixel * metre and 1/s in dioptres. sides: near and far, where the network
-    tells them apart. lean: power of the ratio of their depths by which the near one is preferred."""
+    tells them apart."""
 
     inverse_depth: torch.Tensor
     sigma: torch.Tensor
@@ -29,7 +29,6 @@ class Reading:
     gain: float
     focus: float
     sides: Sides
-    lean: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,4 +73,4 @@ def on_grid(reading: Reading, step: int) -> Reading:
     parts = torch.cat([reading.sides.share, reading.sides.inverse_depth, reading.sides.sigma])
     if parts.shape[-2:] != far.shape:
         parts = F.interpolate(parts[None], size=far.shape, mode='bilinear', align_corners=False)[0]
-    return Reading(inverse_depth, sigma, far, reading.gain, reading.focus, Sides(*parts.split(2)), reading.lean)
+    return Reading(inverse_depth, sigma, far, reading.gain, reading.focus, Sides(*parts.split(2)))
