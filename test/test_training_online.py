@@ -72,7 +72,8 @@ def test_a_wrong_lens_heals_itself(shipped, frames):
     learner = taught(shipped, frames[::2])
     before = learner.weights(), abs_rel(learner.weights(), frames[1::2])
     decisions = [until_decision(learner).decision for _ in range(4)]
-    assert decisions[0].accepted and decisions[0].after < decisions[0].before
+    accepted = [decision for decision in decisions if decision.accepted]
+    assert accepted and all(decision.after < decision.before for decision in accepted), decisions
     after = abs_rel(learner.weights(), frames[1::2])
     known = abs_rel(before[0], [(frame, frame.lens) for frame, _ in frames[1::2]])
     assert after < before[1] - 0.6 * (before[1] - known)

@@ -93,13 +93,13 @@ def estimate(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return middle, torch.maximum((upper - lower) / 2, (high - low) / 4)
 
 
-def leaning(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor) -> torch.Tensor:
+def leaning(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor, power: float = LEAN) -> torch.Tensor:
     """CoC in pixels, (B, 1, H, W), that a user loses least with. Near taken as far is an error of several times the
-    true depth, far taken as near one of less than it. This is the median under weights depth^-LEAN, so |error of depth|
-    / depth^LEAN is the least to be expected; LEAN = 1 would be the least AbsRel if the distribution were right.
+    true depth, far taken as near one of less than it. This is the median under weights depth^-power, so |error of
+    depth| / depth^power is the least to be expected; 1 would be the least AbsRel if the distribution were right.
     gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/accuracy.md tells how LEAN was chosen."""
     inverse_depth = focus[:, None, None, None] - centres(probability) / gain[:, None, None, None]
-    weighted = probability * inverse_depth.detach().clamp(min=_FARTHEST) ** LEAN
+    weighted = probability * inverse_depth.detach().clamp(min=_FARTHEST) ** power
     return quantile(weighted / weighted.sum(1, keepdim=True), 0.5)[0]
 
 

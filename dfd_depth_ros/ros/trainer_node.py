@@ -6,7 +6,6 @@ from its start to its end. Callbacks only store; one worker thread owns the lear
 
 import os
 from collections.abc import Callable
-from dataclasses import astuple
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -124,10 +123,12 @@ class TrainerNode(Node):
 
     def _bends(self, view) -> bool:
         """Whether the lens bends rays too much for poses to be of use; diagnostics tell."""
-        if view.camera is None or view.distortion is None:
+        camera = view.camera
+        if camera is None or view.distortion is None:
             bend_px = 0.0
         else:
-            bend_px = bend(*astuple(view.camera), view.distortion, *view.image.shape[:2])
+            height, width = view.image.shape[:2]
+            bend_px = bend(camera.fx, camera.fy, camera.cx, camera.cy, view.distortion, height, width)
         text = TOO_BENT.format(bend_px, MAX_BEND_PX) if bend_px > MAX_BEND_PX else ''
         self.monitor.condition('distortion', text)
         return bool(text)
