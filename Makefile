@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 # A wheel of ROS 2 run inside another environment of such wheels would look for its libraries there.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo acceptance benchmark test coverage soak docs train furniture lint venv clean
+.PHONY: demo acceptance benchmark test coverage soak docs train furniture surfaces lint venv clean
 
 demo: venv  ## a ROS 2 graph turns defocused frames into scored metric depth
 	$(VENV)/bin/demo $(if $(TRAIN),--train) $(ARGS)
@@ -50,6 +50,13 @@ furniture:  ## models for the rooms that training furnishes, from Debian's or Ub
 	cd runs/furniture && for catalogue in usr/share/sweethome3d/furniture/*.sh3f; do \
 		python3 -m zipfile --extract $$catalogue $$(basename $$catalogue .sh3f); done
 	rm -r runs/furniture/usr runs/furniture/*.deb
+
+surfaces:  ## photographs of surfaces to paint training scenes with, from Debian's or Ubuntu's ufoai-textures, in runs/surfaces
+	mkdir -p runs/surfaces
+	cd runs/surfaces && apt-get download ufoai-textures && dpkg-deb --extract ufoai-textures_*.deb .
+	cd runs/surfaces && python3 -m zipfile --extract usr/share/games/ufoai/base/0textures.pk3 .
+	find runs/surfaces -type f \( -name '*_[a-z]m.*' -o -size -100k \) -delete
+	rm -r runs/surfaces/usr runs/surfaces/*.deb
 
 lint: venv
 	$(VENV)/bin/python -m ruff check .

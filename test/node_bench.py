@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -31,6 +32,7 @@ INPUTS = {
     'camera_info': CameraInfo,
     'lens': JointState,
     'lens_metadata': DiagnosticArray,
+    'pose': PoseStamped,
 }
 
 
@@ -40,13 +42,14 @@ class FakeEstimator:
     digest, device, model_name, precision = 'd1935', 'cpu', 'fake', 'float32'
 
     def __init__(self, hurdle=lambda: None):
-        self.hurdle, self.lenses, self.resets = hurdle, [], 0
+        self.hurdle, self.lenses, self.places, self.resets = hurdle, [], [], 0
 
     def reset(self):
         self.resets += 1
 
-    def estimate(self, image, lens, stamp):
+    def estimate(self, image, lens, stamp, *place):
         self.lenses.append(lens)
+        self.places.append(place)
         self.hurdle()
         depth = image[..., 0].astype(np.float32) / 10
         coc = lens.coc(1 / np.maximum(depth, 0.1))

@@ -39,7 +39,7 @@ class GpuEstimator(FakeEstimator):
 
     device = 'cuda'
 
-    def estimate(self, image, lens, stamp):
+    def estimate(self, image, lens, stamp, *place):
         if self.device == 'cuda' and image.shape[0] * image.shape[1] > 100:
             raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')
         return super().estimate(image, lens, stamp)

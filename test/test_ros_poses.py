@@ -10,15 +10,17 @@ import pytest
 pytest.importorskip('rclpy')
 
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
-from node_bench import FRAME_ID
+from node_bench import CAMERA, FRAME_ID, Bench, wait
+from node_bench import LENS as BLURRED
 from trainer_bench import TrainerBench
 
-from dfd_depth_ros.ros import messages, poses, trainer_node
+from dfd_depth_ros.ros import depth_node, messages, poses, trainer_node
 
 
 @pytest.fixture(autouse=True)
 def quick_reports(ros, monkeypatch):
-    monkeypatch.setattr(trainer_node, 'REPORT_PERIOD_S', 0.05)
+    for module in (trainer_node, depth_node):
+        monkeypatch.setattr(module, 'REPORT_PERIOD_S', 0.05)
 
 
 def pose_message(x=0.0, w=1.0):
@@ -79,3 +81,46 @@ def test_a_missing_tf_is_named(tmp_path, monkeypatch):
     with TrainerBench(tmp_path, parameters={'pose.fixed_frame': 'map'}).connect() as bench:
         bench.state(lambda level, text, values: values.get('condition.tf') == poses.NO_TF)
         assert bench.learner.seen[0][3] is None
+
+
+def test_the_filter_of_the_depth_node_is_told_where_the_camera_was():
+    info = messages.to_camera_info(CAMERA, 6, 8, messages.to_header(0, FRAME_ID))
+    with Bench(parameters=BLURRED | {'pose.wait_s': 1.0}) as bench:
+
+        def told():
+            stamps.append(len(stamps))
+            for topic, message in (('camera_info', info), ('pose', pose_message(0.25)), ('image_raw', None)):
+                bench.send(stamps[-1], message, topic)
+            return [place for place in bench.estimator.places if place[0] is not None and place[1]]
+
+        stamps = []
+        pose, camera = wait(told)[0]
+        assert camera == CAMERA
+        np.testing.assert_allclose(pose, np.eye(4) + 0.25 * np.eye(4, k=3)[0] * np.eye(4)[:, :1])
+        assert bench.status(lambda level, text, values: 'pose' in values)[2]['pose'] == 'known'
+
+
+def test_a_depth_node_without_poses_serves_and_listens_to_tf_only_as_long_as_it_is_configured(monkeypatch):
+    asked, ended = [], []
+
+    class Buffer:
+        def lookup_transform(self, *question):
+            asked.append(question[:2])
+            raise LookupError('"map" passed to lookupTransform does not exist')
+
+    class Listener:
+        def __init__(self, buffer, node):
+            pass
+
+        def unregister(self):
+            ended.append(True)
+
+    monkeypatch.setitem(sys.modules, 'tf2_ros', types.SimpleNamespace(Buffer=Buffer, TransformListener=Listener))
+    with Bench(parameters=BLURRED | {'pose.fixed_frame': 'map'}).connect() as bench:
+        assert asked[-1] == ('map', FRAME_ID) and bench.estimator.places[-1][0] is None
+        named = bench.status(lambda level, text, values: 'condition.tf' in values)
+        assert named[2]['condition.tf'] == 'no pose from tf: "map" passed to lookupTransform does not exist'
+        assert named[2]['pose'] == 'none' and not ended
+        bench.node.trigger_deactivate()
+        bench.node.trigger_cleanup()
+        assert ended == [True]

@@ -32,7 +32,7 @@ class LocalSpectrum(nn.Module):
         filters, groups = _filters(), _groups()
         self.register_buffer('filters', filters, persistent=False)
         self.register_buffer('groups', groups, persistent=False)
-        self.channels = 2 * 5 * len(groups)  # three colours, half and quarter size
+        self.channels = 2 * 5 * groups.shape[1]  # three colours, half and quarter size
 
     @torch.no_grad()
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -44,12 +44,13 @@ class LocalSpectrum(nn.Module):
         return torch.cat([energy, around], 1).add_(FLOOR).log_().div_(4).add_(1.5)
 
     def _energy(self, channels, stride):
-        """Blocks around the centres of cells `stride` pixels wide."""
-        batch, count = channels.shape[:2]
+        """Blocks around the centres of cells `stride` pixels wide, as rows of a matrix: several times faster on a
+        processor than convolutions of one channel."""
         margin = (BLOCK - stride) // 2
-        each = F.pad(channels.flatten(0, 1)[:, None], (margin,) * 4, mode='replicate')
-        energy = F.conv2d(F.conv2d(each, self.filters, stride=stride).square(), self.groups)
-        return energy.unflatten(0, (batch, count)).flatten(1, 2)
+        padded = F.pad(channels, (margin,) * 4, mode='replicate')
+        blocks = padded.unfold(2, BLOCK, stride).unfold(3, BLOCK, stride).permute(0, 2, 3, 1, 4, 5)
+        energy = (blocks.flatten(-2) @ self.filters).square() @ self.groups
+        return energy.flatten(-2).movedim(-1, 1)
 
 
 def _frequencies():
@@ -59,18 +60,18 @@ def _frequencies():
 
 
 def _filters():
-    """(63, 1, 8, 8) orthonormal basis functions of the two-dimensional DCT-II without the mean."""
+    """(64, 63) orthonormal basis functions of the two-dimensional DCT-II without the mean, one a column."""
     frequency, place = torch.arange(BLOCK)[:, None], torch.arange(BLOCK)[None]
     waves = torch.cos(math.pi * (place + 0.5) * frequency / BLOCK) * (2 / BLOCK) ** 0.5
     waves[0] /= 2**0.5
-    return torch.einsum('ai,bj->abij', waves, waves).reshape(BLOCK**2, 1, BLOCK, BLOCK)[1:]
+    return torch.einsum('ai,bj->ijab', waves, waves).reshape(BLOCK**2, BLOCK**2)[:, 1:].contiguous()
 
 
 def _groups():
-    """(G, 63, 1, 1) means over coefficients of about one frequency and one direction of three."""
+    """(63, G) means over coefficients of about one frequency and one direction of three."""
     row, column = _frequencies()
     ring = torch.hypot(row, column).round().clamp(max=BLOCK) - 1
     third = (torch.atan2(row, column) / (math.pi / 2) * 2.999).floor()
     number = (3 * ring + third).long()
-    member = torch.stack([(number == group).float() for group in number.unique()])
-    return (member / member.sum(1, keepdim=True))[..., None, None]
+    member = torch.stack([(number == group).float() for group in number.unique()], 1)
+    return member / member.sum(0)

@@ -75,11 +75,12 @@ def cross_entropy(logits: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
 
 
 def quantile(probability: torch.Tensor, *shares: float) -> tuple[torch.Tensor, ...]:
-    """CoC in pixels, (B, 1, H, W) for each share, below which that share of the (B, BINS, H, W) distribution lies.
-    Differentiable in the probabilities."""
+    """CoC in pixels, (B, 1, H, W) for each share, below which that share of the (B, BINS, H, W) distribution lies; its
+    sum need not be one. Differentiable in the probabilities."""
     probability = probability.movedim(1, -1)
-    cumulative = probability.cumsum(-1).sub_(probability, alpha=0.5).contiguous()
-    wanted = torch.cat([cumulative.new_full((1,), share) for share in shares]).expand(*cumulative.shape[:-1], -1)
+    cumulative = probability.cumsum(-1)
+    wanted = cumulative[..., -1:] * torch.cat([cumulative.new_full((1,), share) for share in shares])
+    cumulative = cumulative.sub_(probability, alpha=0.5).contiguous()
     upper = torch.searchsorted(cumulative.detach(), wanted.contiguous()).clamp(1, BINS - 1)
     below, above = cumulative.gather(-1, upper - 1), cumulative.gather(-1, upper)
     place = upper - 1 + ((wanted - below) / (above - below).clamp(min=1e-9)).clamp(0, 1)
@@ -100,7 +101,7 @@ def leaning(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor, 
     gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/accuracy.md tells how LEAN was chosen."""
     inverse_depth = focus[:, None, None, None] - centres(probability) / gain[:, None, None, None]
     weighted = probability * inverse_depth.detach().clamp(min=_FARTHEST) ** power
-    return quantile(weighted / weighted.sum(1, keepdim=True), 0.5)[0]
+    return quantile(weighted, 0.5)[0]
 
 
 def far_share(probability: torch.Tensor) -> torch.Tensor:

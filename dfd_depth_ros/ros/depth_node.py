@@ -25,6 +25,7 @@ from dfd_depth_ros.ros.inputs import Inputs, sentence
 from dfd_depth_ros.ros.lens_sources import LensSource
 from dfd_depth_ros.ros.outputs import Outputs, RCLError, Result, limited
 from dfd_depth_ros.ros.parameters import DEPTH_PARAMETERS, changed, declare
+from dfd_depth_ros.ros.poses import PoseSource
 from dfd_depth_ros.ros.reach import Reach
 from dfd_depth_ros.ros.worker import Worker
 
@@ -64,6 +65,7 @@ class DepthNode(LifecycleNode):
         self._load, self._renew = load, renew
         self._estimator: Any = None  # a ReplaceableEstimator, whose module brings PyTorch along
         self._inputs: Inputs | None = None
+        self._poses: PoseSource | None = None
         self._hot_swap: HotSwap | None = None
         self._outputs: Outputs | None = None
         self._worker: Worker | None = None
@@ -140,16 +142,17 @@ class DepthNode(LifecycleNode):
             self.get_logger().warning('the last image is still in work')
 
     def _release(self) -> None:
-        for part in (self._inputs, self._outputs):
+        for part in (self._inputs, self._poses, self._outputs):
             if part:
                 part.destroy()
-        self._estimator = self._outputs = self._inputs = self._hot_swap = None
+        self._estimator = self._outputs = self._inputs = self._poses = self._hot_swap = None
         memory.give_back()
 
     # Input: store, nothing else
 
     def _subscribe(self) -> None:
         self._inputs = Inputs(self, self.settings, self._lens, self.monitor, self._on_image, WITHOUT_CAMERA)
+        self._poses = PoseSource(self, self.settings, self._inputs, self.monitor)
         if self.settings['weights_topic']:
             self._hot_swap = HotSwap(self._inputs, self.monitor, self._on_weights)
 
@@ -204,7 +207,8 @@ class DepthNode(LifecycleNode):
             self._estimator.reset()
         self._last_stamp = stamp
         view = self._inputs.read(message, settings)
-        frame = view.image, view.match.lens, stamp / 1e9
+        pose = self._poses.match(message.header, view, settings)
+        frame = view.image, view.match.lens, stamp / 1e9, pose, view.camera
         estimate = self._within_memory(lambda: self._estimator.estimate(*frame), lambda: self._estimate_on_cpu(*frame))
         quality, age = view.match.quality, f'{view.match.age_s:.3f}'
         self.monitor.fact(lens_quality=quality, lens_age_s=age, notes='; '.join(estimate.notes))

@@ -88,6 +88,9 @@ DEPTH_PARAMETERS = {
     'lens.metadata.offset': Spec(
         0.0, 'What is added to the focus in lens_metadata after that.', '1/m', low=-100.0, high=100.0, live=True
     ),
+    'pose.max_age_s': Spec(0.02, 'A pose further away does not belong to an image.', 's', high=3600.0, live=True),
+    'pose.wait_s': Spec(0.02, 'How long an image waits for its pose where poses come.', 's', high=1.0, live=True),
+    'pose.fixed_frame': Spec('', 'Frame of tf in which the scene stands still; empty: poses come from a topic alone.'),
     'range.min_m': Spec(0.0, 'Nearer depth is published as -Inf.', 'm', live=True),
     'range.max_m': Spec(math.inf, 'Farther depth is published as +Inf.', 'm', live=True),
     'range.max_sigma_share': Spec(
@@ -100,18 +103,16 @@ DEPTH_PARAMETERS = {
     'view.max_m': Spec(5.0, 'Depth at the far end of the colour scale.', 'm', low=0.001, live=True),
 }
 
-_SHARED = ('weights', 'device', 'image_transport', 'rectified', 'max_pixels')
+_SHARED = ('weights', 'device', 'image_transport', 'rectified', 'max_pixels', 'lens', 'pose')
 TRAINER_PARAMETERS = {
-    **{name: spec for name, spec in DEPTH_PARAMETERS.items() if name in _SHARED or name.startswith('lens.')},
+    **{name: spec for name, spec in DEPTH_PARAMETERS.items() if name.partition('.')[0] in _SHARED},
     'threads': DEPTH_PARAMETERS['threads']._replace(default=1),
+    'pose.wait_s': DEPTH_PARAMETERS['pose.wait_s']._replace(default=0.1),
     'budget': Spec(0.5, 'Share of time that is spent on training; 0: none.', high=1.0, live=True),
     'nice': Spec(10, 'How far the process steps back behind others; 0: not at all.', high=19),
     'state_dir': Spec('', 'Folder of what was learned; empty: ~/.ros/dfd_depth_ros/trainer, or under $ROS_HOME.'),
     'resume': Spec(True, 'Go on from state_dir at start.'),
     'report_dir': Spec('', 'Folder of pictures and curves, renewed while training; empty: none.'),
-    'pose.max_age_s': Spec(0.02, 'A pose further away does not belong to an image.', 's', high=3600.0, live=True),
-    'pose.wait_s': Spec(0.1, 'How long an image waits for its pose where poses come.', 's', high=1.0, live=True),
-    'pose.fixed_frame': Spec('', 'Frame of tf in which the scene stands still; empty: poses come from a topic alone.'),
 }
 
 

@@ -11,10 +11,16 @@ from rclpy.time import Time
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
-from dfd_depth_ros.ros.inputs import Inputs
+from dfd_depth_ros.optics.distortion import bend
+from dfd_depth_ros.ros.inputs import Inputs, View
 from dfd_depth_ros.ros.messages import to_nanoseconds
 
 _CAPACITY = 1000
+MAX_BEND_PX = 1.0  # a warp between two poses, which knows no distortion, is off by at most twice that
+TOO_BENT = (
+    'distortion bends rays by up to {:.1f} pixels, more than the {:g} that poses can be used with; poses are '
+    'passed over: give rectified images'
+)
 NO_TF = 'pose.fixed_frame is set, but tf2_ros is not installed; poses come from the topic pose alone'
 
 
@@ -69,11 +75,12 @@ class PoseBuffer:
 
 
 class PoseSource:
-    """Camera-to-world poses of the optical frame, for a node that trains: from the topic first, then from tf."""
+    """Camera-to-world poses of the optical frame: from the topic first, then from tf."""
 
     def __init__(self, node, settings: dict, inputs: Inputs, monitor):
         self._monitor, self._buffer = monitor, PoseBuffer()
         self._tf: Any = None  # a tf2_ros.Buffer where one is wanted and can be had
+        self._listener: Any = None
         self._fixed_frame = settings['pose.fixed_frame']
         inputs.subscribe(PoseStamped, 'pose', self.on_pose)
         if self._fixed_frame:
@@ -88,6 +95,11 @@ class PoseSource:
         self._tf = Buffer()
         self._listener = TransformListener(self._tf, node)
 
+    def destroy(self) -> None:
+        """Listen to tf no more."""
+        if self._listener:
+            self._listener.unregister()
+
     def on_pose(self, message: PoseStamped) -> None:
         """Store a pose."""
         try:
@@ -97,11 +109,29 @@ class PoseSource:
             return
         self._buffer.add(to_nanoseconds(message.header.stamp), pose)
 
-    def match(self, header: Header, settings: dict) -> np.ndarray | None:
-        """The (4, 4) pose of an image with that header; None where there is none, which is no error."""
+    def match(self, header: Header, view: View, settings: dict) -> np.ndarray | None:
+        """The (4, 4) pose of an image with that header; None where there is none, which is no error, or where it could
+        not be used."""
+        pose = self._found(header, settings)
+        if self._bends(view if pose is not None else None):
+            pose = None
+        self._monitor.fact(pose='none' if pose is None else 'known')
+        return pose
+
+    def _found(self, header: Header, settings: dict) -> np.ndarray | None:
         stamp, wait_s = to_nanoseconds(header.stamp), settings['pose.wait_s']
         pose = self._buffer.match(stamp, settings['pose.max_age_s'], wait_s)
         return self._from_tf(header.frame_id, stamp, wait_s) if pose is None and self._tf else pose
+
+    def _bends(self, view: View | None) -> bool:
+        """Whether the lens of a view with a pose bends rays too much for it to be of use; diagnostics tell."""
+        bend_px, camera = 0.0, view.camera if view else None
+        if camera and view.distortion:
+            height, width = view.image.shape[:2]
+            bend_px = bend(camera.fx, camera.fy, camera.cx, camera.cy, view.distortion, height, width)
+        text = TOO_BENT.format(bend_px, MAX_BEND_PX) if bend_px > MAX_BEND_PX else ''
+        self._monitor.condition('distortion', text)
+        return bool(text)
 
     def _from_tf(self, frame_id: str, stamp: int, wait_s: float) -> np.ndarray | None:
         try:

@@ -18,6 +18,7 @@ class Interface(NamedTuple):
     note: str
 
 
+_POSE_IN = Interface('in', 'pose', 'geometry_msgs/msg/PoseStamped', 'camera to world, optical frame; or tf')
 _CAMERA_IN = (
     Interface('in', 'image_raw', 'sensor_msgs/msg/Image', 'or `image_raw/compressed`, by `image_transport`'),
     Interface('in', 'camera_info', 'sensor_msgs/msg/CameraInfo', '`K[0] == 0`: uncalibrated'),
@@ -29,6 +30,7 @@ _CAMERA_IN = (
 INTERFACES = {
     'depth_node': (
         *_CAMERA_IN,
+        _POSE_IN,
         Interface('in', 'weights', 'std_msgs/msg/UInt8MultiArray', 'latched; with `weights_topic`'),
         Interface('out', 'depth/image_rect', 'sensor_msgs/msg/Image', '32FC1, metres along Z (REP 118, REP 117)'),
         Interface(
@@ -46,7 +48,7 @@ INTERFACES = {
     ),
     'trainer_node': (
         *_CAMERA_IN,
-        Interface('in', 'pose', 'geometry_msgs/msg/PoseStamped', 'camera to world, optical frame; or tf'),
+        _POSE_IN,
         Interface(
             'out', 'weights', 'std_msgs/msg/UInt8MultiArray', 'latched safetensors, after each accepted candidate'
         ),

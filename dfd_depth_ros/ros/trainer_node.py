@@ -16,7 +16,6 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from dfd_depth_ros.optics.distortion import bend
 from dfd_depth_ros.ros import qos
 from dfd_depth_ros.ros.diagnostics import Monitor, to_message
 from dfd_depth_ros.ros.inputs import Inputs
@@ -29,11 +28,6 @@ from dfd_depth_ros.ros.trainer_loop import TrainerLoop
 
 REPORT_PERIOD_S = 1.0
 STOP_TIMEOUT_S = 4.0
-MAX_BEND_PX = 1.0  # a warp between two poses, which knows no distortion, is off by at most twice that
-TOO_BENT = (
-    'distortion bends rays by up to {:.1f} pixels, more than the {:g} that poses can be used with; poses are '
-    'passed over: give rectified images'
-)
 WITHOUT_CAMERA = 'pictures from several places are not compared'
 
 
@@ -117,21 +111,9 @@ class TrainerNode(Node):
         if view.stamp < self._last_stamp:
             self.monitor.warning('time', f'image stamp jumped back by {(self._last_stamp - view.stamp) / 1e9:.3f} s')
         self._last_stamp = view.stamp
-        pose = None if self._bends(view) else self._poses.match(message.header, self.settings)
-        self.monitor.fact(lens_quality=view.match.quality, pose='none' if pose is None else 'known')
+        pose = self._poses.match(message.header, view, self.settings)
+        self.monitor.fact(lens_quality=view.match.quality)
         return view.image, view.match.lens, view.stamp / 1e9, pose, view.camera
-
-    def _bends(self, view) -> bool:
-        """Whether the lens bends rays too much for poses to be of use; diagnostics tell."""
-        camera = view.camera
-        if camera is None or view.distortion is None:
-            bend_px = 0.0
-        else:
-            height, width = view.image.shape[:2]
-            bend_px = bend(camera.fx, camera.fy, camera.cx, camera.cy, view.distortion, height, width)
-        text = TOO_BENT.format(bend_px, MAX_BEND_PX) if bend_px > MAX_BEND_PX else ''
-        self.monitor.condition('distortion', text)
-        return bool(text)
 
     def _publish(self, weights: bytes) -> None:
         message = UInt8MultiArray()
