@@ -52,7 +52,9 @@ def test_a_simulated_lens_is_recovered_by_the_shipped_weights(boards, tmp_path, 
     text = (tmp_path / 'lens.yaml').read_text()
     assert text.startswith(f'# Made by: calibrate_lens {boards} --out') and f'quality: {lens.quality}' in text
     assert '<svg' in (tmp_path / 'index.html').read_text()
-    assert f'lens: {tmp_path}/lens.yaml' in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f'lens: {tmp_path}/lens.yaml' in out
+    assert 'note: the networks read the blur, since pictures could not be compared: ' in out
 
 
 @pytest.mark.parametrize(
@@ -63,11 +65,12 @@ def test_a_simulated_lens_is_recovered_by_the_shipped_weights(boards, tmp_path, 
             'there is no depth and no focus sweep: 1 focus settings, 3 are the least; give depth with the frames, or '
             'record a static scene at 5 settings and more',
         ),
+        ('target', '0.png and 1.png do not show the same target: they correlate by '),
     ],
 )
 def test_refusals(boards, tmp_path, capsys, mode, message):
     assert run(calibrate_lens, boards, '--mode', mode, '--out', tmp_path / 'lens.yaml') == 2
-    assert capsys.readouterr().err.endswith(f'calibrate_lens: {message}\n')
+    assert f'calibrate_lens: {message}' in capsys.readouterr().err
     assert not (tmp_path / 'lens.yaml').exists()
 
 

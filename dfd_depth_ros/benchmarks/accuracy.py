@@ -113,8 +113,8 @@ def nearer(lens: Lens) -> Lens:
 def onto(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
     """A picture (H, W, 3) uint8 moved onto another one of its size by the affine map that fits best; as it is where
     none is found."""
-    warp = registration(*(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (moving, fixed)))
-    return moving if warp is None else registered(moving, warp)
+    found = registration(*(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (moving, fixed)))
+    return registered(moving, found[0]) if found else moving
 
 
 def markdown(numbers: dict) -> str:

@@ -1,6 +1,7 @@
 """`calibrate_lens`: measure what a lens really does, from frames with depth or from a focus sweep without."""
 
 import argparse
+import itertools
 import json
 import shlex
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dfd_depth_ros.estimation import lens_fit, lens_readings
+from dfd_depth_ros.estimation import flat_target, lens_fit, lens_readings
 from dfd_depth_ros.estimation.blur import read_table
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.estimation.lens_readings import CalibrationDataError
@@ -17,10 +18,12 @@ from dfd_depth_ros.estimation.lens_sweep import fit_sweep
 from dfd_depth_ros.evaluation import lens_report
 from dfd_depth_ros.evaluation.runs import open_frames, strict
 from dfd_depth_ros.optics.lens import Lens
+from dfd_depth_ros.scenes.frame import Frame
 from dfd_depth_ros.scenes.lens_files import read_lens, write_lens
 
 WEIGHTS = 'models/dfd_small.safetensors'
-MODES = ('auto', 'depth', 'sweep')
+MODES = ('auto', 'target', 'depth', 'sweep')
+MOST_PICTURES = 40  # of a target, that are compared
 
 
 def main(argv=None) -> int:
@@ -55,7 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     add('--report', type=Path, metavar='FOLDER', help='write a page with a plot here')
     add('--json', type=Path, metavar='FILE', help='write the numbers here')
     add('--lens', metavar='FILE', help='the lens as told, where the frames do not say it')
-    add('--mode', choices=MODES, default='auto', help='auto: depth where frames have it, else sweep')
+    add(
+        '--mode',
+        choices=MODES,
+        default='auto',
+        help='target: pictures of one flat target at known distances are compared; depth: the networks read the blur; '
+        'sweep: no depth; auto: the first of them that the frames allow',
+    )
     add('--device', default='auto', help='auto, cpu or cuda (default %(default)s)')
     return parser
 
@@ -72,34 +81,31 @@ def _calibrate(options) -> tuple[dict, Lens, dict | None]:
         raise CalibrationDataError(f'{first.name} has no lens; give the lens as told with --lens FILE')
     rest = tqdm(told, total=len(frames) - 1, unit='frame', desc='calibrate_lens', disable=None)
     about = {'weights_digest': estimator.digest, 'device': estimator.device}
-    if options.mode == 'depth' or (options.mode == 'auto' and first.depth is not None):
-        return _with_depth([first], rest, estimator.model, table, about)
+    if options.mode in ('target', 'depth') or (options.mode == 'auto' and first.depth is not None):
+        return _with_depth(itertools.chain([first], rest), options.mode, estimator.model, table, about)
     return _from_sweep([first, *rest], estimator.model, table, about)
 
 
-def _with_depth(first, rest, model, table, about):
-    def all_of_them():
-        yield from first
-        yield from rest
-
-    readings, left_out = lens_readings.gather(all_of_them(), model)
+def _with_depth(frames, mode, model, table, about):
+    shown: list[Frame] = []  # pictures of a target, as long as they can be that
+    readings, left_out = lens_readings.gather(_kept(frames, shown, mode), model)
     notes = lens_readings.check(readings, table)
-    found = lens_fit.fit(readings, table)
-    lens = lens_fit.calibrated(first[0].lens, found)
+    found, mode, why = _of_target(shown, lens_fit.fit(readings, table), mode)
+    lens = lens_fit.calibrated(shown[0].lens, found)
     if notes and lens.quality == 'CALIBRATED':
         lens = replace(lens, quality='APPROXIMATE')
     numbers = {
-        'mode': 'depth',
+        'mode': mode,
         'frames': int(readings.frame.max()) + 1,
         'readings': len(readings.frame),
         'quality': lens.quality,
         **found.values,
         **{f'{name}_sigma': sigma for name, sigma in found.sigmas.items()},
         **_lens_numbers(lens),
-        'error_px_before': found.before,
-        'error_px_after': found.after,
+        'error_px_before': lens_fit.error_px(lens_fit.NOTHING, readings, table),
+        'error_px_after': lens_fit.error_px(found.values, readings, table),
         **about,
-        'notes': [*notes, *left_out],
+        'notes': [*notes, *left_out, *why],
     }
     points = {
         'inverse': readings.inverse,
@@ -108,6 +114,26 @@ def _with_depth(first, rest, model, table, about):
         'fitted': lens_fit.expected(found.values, readings, table)[0],
     }
     return numbers, lens, points
+
+
+def _kept(frames, shown: list[Frame], mode: str):
+    """The frames, one after the other; the first one is kept, and the others as long as a target may be compared."""
+    for number, frame in enumerate(frames):
+        if number == 0 or (mode != 'depth' and number < MOST_PICTURES):
+            shown.append(frame)
+        yield frame
+
+
+def _of_target(frames, found: lens_fit.LensFit, mode: str) -> tuple[lens_fit.LensFit, str, list[str]]:
+    """What comparing pictures of a target tells, where these are such: the fit, how it was found, and sentences."""
+    if mode == 'depth':
+        return found, mode, []
+    try:
+        return flat_target.fit(frames, found), 'target', []
+    except flat_target.NoTargetError as reason:
+        if mode == 'target':
+            raise
+        return found, 'depth', [f'the networks read the blur, since pictures could not be compared: {reason}']
 
 
 def _from_sweep(frames, model, table, about):

@@ -54,13 +54,15 @@ class Readings:
 @dataclass(frozen=True)
 class LensFit:
     """values and sigmas: by name of NAMES, sigma 0 for what was held. correlation: of log_gain and focus. before and
-    after: root mean square of the readings' errors in pixels, as told and as fitted."""
+    after: root mean square of the readings' errors in pixels, as told and as fitted. reader: one standard deviation of
+    the gain, relative, that the reader of the blur adds."""
 
     values: dict
     sigmas: dict
     correlation: float
     before: float
     after: float
+    reader: float = READER_SIGMA
 
     def focus(self, told: float) -> float:
         """True focus in dioptres of a told one."""
@@ -139,7 +141,7 @@ def corrected_gain(lens: Lens, log_gain: float, sigma: float) -> tuple[Lens, flo
 
 def gain_sigma(result: LensFit) -> float:
     """One standard deviation of the gain over the gain, with that of the reader."""
-    return float(np.hypot(result.sigmas['log_gain'], READER_SIGMA))
+    return float(np.hypot(result.sigmas['log_gain'], result.reader))
 
 
 def focus_sigma(told: float, result: LensFit) -> float:

@@ -5,8 +5,8 @@ to frame: |c_i| = K_i g |t_i - q|. Two things no sweep can tell, because depth i
 which moves q along, and the focus scale apart from the gain, of which blur shows only the product. So the focus is
 taken as told, and `g` is that product: metric depth from this lens is right up to the error of the told focus.
 
-Frames are registered first: a thin lens magnifies by 1 / (1 - f t) (focus breathing), and ECC (Evangelidis and
-Psarakis, PAMI 2008) finds what is left.
+Frames are registered first: a thin lens magnifies by 1 / (1 - f t) (focus breathing), and what is left is found
+(`temporal.motion.registration`).
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from dfd_depth_ros.estimation.blur import STRIDE, BlurTable, read_blur
 from dfd_depth_ros.estimation.lens_readings import CalibrationDataError
 from dfd_depth_ros.networks.depth import CELL
+from dfd_depth_ros.temporal.motion import registration
 
 FRAMES = 3  # the least
 FOCUS_SPAN_PX = 2.0  # by which blur must change over the sweep
@@ -128,17 +129,11 @@ def _alignment(first, frame) -> tuple[np.ndarray, float]:
     centre = (np.array(pictures[0].shape[::-1]) - 1) / 2
     zoom = _breathing(first, frame)
     warp = np.column_stack([np.eye(2) * zoom, centre - zoom * centre]).astype(np.float32)
-    if frame is first:
-        alike = 1.0
-    else:
-        criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-5)
-        try:
-            alike, warp = cv2.findTransformECC(*pictures, warp, cv2.MOTION_AFFINE, criteria, None, 1)
-        except cv2.error:
-            alike = 0.0
+    found = (warp, 1.0) if frame is first else registration(pictures[1], pictures[0], warp, 1)
+    warp, alike = found or (warp, 0.0)
     warp = warp.copy()
     warp[:, 2] /= scale
-    return warp, float(alike)
+    return warp, alike
 
 
 def _coarse(image, scale):

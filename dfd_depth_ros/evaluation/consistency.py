@@ -84,9 +84,10 @@ def _aligned(first: Frame, second: Frame, q1, q2):
         return None
     if _still(*small):
         return pair
-    warp = registration(small[1], small[0])
-    if warp is None:
+    found = registration(small[1], small[0])
+    if found is None:
         return None
+    warp = found[0]
     height, width = q1.shape
     warp[:, 2] *= width / small[0].shape[1]
     corners = np.array([[x, y] for x in (0, width - 1) for y in (0, height - 1)])

@@ -68,16 +68,20 @@ def dis_flow(first: np.ndarray, second: np.ndarray, *, fine: bool = False) -> np
     return cv2.DISOpticalFlow_create(preset).calc(first, second, None).transpose(2, 0, 1)
 
 
-def registration(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray | None:
-    """The affine map (2, 3) from x, y of the fixed picture to x, y of the moving one, both grey (h, w) uint8, with the
-    best correlation, which differences of blur hardly touch; None where none is found. Source: Evangelidis and
-    Psarakis, "Parametric Image Alignment", PAMI 2008 (OpenCV's findTransformECC)."""
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-5)
-    start = np.eye(2, 3, dtype=np.float32)
+def registration(
+    moving: np.ndarray, fixed: np.ndarray, start: np.ndarray | None = None, smooth: int = 7
+) -> tuple[np.ndarray, float] | None:
+    """The affine map (2, 3) from x, y of the fixed picture to x, y of the moving one, both grey (h, w) uint8 or
+    float32, with the best correlation, which differences of blur hardly touch, and that correlation; None where none is
+    found. start: where to begin, the identity unless given. smooth: pixels of a Gaussian window before. Source:
+    Evangelidis and Psarakis, "Parametric Image Alignment", PAMI 2008 (OpenCV's findTransformECC)."""
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-5)
+    warp = np.eye(2, 3, dtype=np.float32) if start is None else start.astype(np.float32)
     try:
-        return cv2.findTransformECC(fixed, moving, start, cv2.MOTION_AFFINE, stop, inputMask=None, gaussFiltSize=7)[1]
+        alike, warp = cv2.findTransformECC(fixed, moving, warp, cv2.MOTION_AFFINE, stop, None, smooth)
     except cv2.error:
         return None
+    return warp, float(alike)
 
 
 def registered(field: np.ndarray, warp: np.ndarray) -> np.ndarray:
