@@ -23,7 +23,7 @@ from dfd_depth_ros.ros import messages
 LONG_S = 60  # what the node is in would take so long
 SOON_S = 15  # far below it, and far above what is needed, for a busy machine
 NODE = """
-import sys, time
+import atexit, sys, time
 from pathlib import Path
 import rclpy
 from rclpy.parameter import Parameter
@@ -41,7 +41,9 @@ def load(settings):
     return FakeEstimator(busy if {where!r} == 'estimate' else lambda: None)
 
 overrides = [Parameter(name, value=value) for name, value in LENS.items()]
-if {where!r} == 'idle':
+if {where!r} == 'exit':
+    atexit.register(busy)
+if {where!r} in ('idle', 'exit'):
     Path({mark!r}).touch()
 run_node(lambda: DepthNode(load=load, parameter_overrides=overrides), 'depth_node', [])
 """
@@ -69,6 +71,7 @@ def start(script, log):
         ('load', 'computes'),
         ('estimate', 'computes'),
         ('estimate', 'outlives'),
+        ('exit', 'sleeps'),
     ],
 )
 def test_a_signal_ends_the_process_at_once(ros, tmp_path, where, hurdle, signal_number):
@@ -84,7 +87,7 @@ def test_a_signal_ends_the_process_at_once(ros, tmp_path, where, hurdle, signal_
 
     try:
         wait(is_there, 'the state to interrupt')
-        if where == 'idle':
+        if where in ('idle', 'exit'):
             wait(lambda: is_there() and node.count_subscribers('image_raw'), 'a node at rest')
         started = time.monotonic()
         process.send_signal(signal_number)

@@ -14,9 +14,9 @@ LOOK_S = 0.05
 
 
 def run_node(make: Callable, name: str, arguments: list[str], end_s: float = END_S) -> None:
-    """Make a node and serve it until a signal, or until it ends itself. A signal ends the process with exit code 0
-    after `end_s` at the latest, also while make() is at work. Raises ValueError for a bad ROS argument, and what make()
-    raises."""
+    """Make a node and serve it until a signal, or until it ends itself; the process ends then, with exit code 0. After
+    a signal that takes `end_s` at the longest, also while make() is at work. Raises ValueError for a bad ROS argument,
+    and what make() raises."""
     try:
         rclpy.init(args=[name, *arguments])
     except RuntimeError as error:
@@ -38,9 +38,7 @@ def run_node(make: Callable, name: str, arguments: list[str], end_s: float = END
         if node:
             node.destroy_node()
         rclpy.try_shutdown()
-    if any(thread.name in ('depth_worker', 'trainer') for thread in threading.enumerate()):
-        _leave()
-    is_over.set()
+    _leave()
 
 
 def _leave_in_time(end_s: float, is_over: threading.Event) -> None:
@@ -52,7 +50,8 @@ def _leave_in_time(end_s: float, is_over: threading.Event) -> None:
 
 
 def _leave() -> None:
-    """End the process without waiting for a thread that still computes: Python would, or would crash."""
+    """End the process at once. Python would wait for a thread that still computes, or crash, and takes seconds on a
+    busy machine to take PyTorch apart, while launch loses patience after five."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
