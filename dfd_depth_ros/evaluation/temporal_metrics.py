@@ -41,7 +41,7 @@ def opw(depths, images) -> float:
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     height, width = grey[0].shape
     grid = np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
-    target = grid + dis_flow(*grey, fine=True)
+    target = grid + dis_flow(*grey)
     warped = cv2.remap(depths[1], *target, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
     picture = cv2.remap(images[1], *target, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     difference = (images[0].astype(np.float32) - picture) / 255

@@ -114,7 +114,7 @@ def follow(images: np.ndarray, inverse_depth: torch.Tensor) -> Tracks:
     grid = np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
     places, weights, points = [], [], np.s_[..., STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
     for pair in pairs:
-        there, back = (dis_flow(grey[a], grey[b], fine=True) for a, b in (pair, pair[::-1]))
+        there, back = (dis_flow(grey[a], grey[b]) for a, b in (pair, pair[::-1]))
         place = grid + there
         returned = np.stack([cv2.remap(part, *place, cv2.INTER_LINEAR, borderValue=1e6) for part in back])
         agrees = np.hypot(*(there + returned)) < ROUND_TRIP_PX
