@@ -32,9 +32,16 @@ def run(values, **options):
 
 def test_the_first_frame_is_taken_as_it_is():
     steady = kalman(reading(0.3), None, None)
-    torch.testing.assert_close(steady.inverse_depth, torch.full(SHAPE, 0.3))
-    torch.testing.assert_close(steady.sigma, torch.full(SHAPE, 0.1))
+    torch.testing.assert_close(steady.inverse_depth, torch.full(SHAPE, 0.3), rtol=1e-3, atol=0)
+    torch.testing.assert_close(steady.sigma, torch.full(SHAPE, 0.1), rtol=1e-3, atol=0)
     assert steady.state.shape == (CHANNELS, *SHAPE)
+
+
+@pytest.mark.parametrize(('far', 'shown'), [(0.5, 'near'), (0.54, 'near'), (0.65, 'far')])
+def test_the_far_side_is_shown_where_it_is_clearly_the_likelier_one(far, shown):
+    steady = kalman(reading(0.3, far=far, focus=0.5), None, None)
+    assert ('near' if steady.inverse_depth[0, 0] > 0.5 else 'far') == shown
+    assert float(steady.far[0, 0]) == pytest.approx(far, abs=0.02)
 
 
 def twin(values, sigma, phi):
@@ -54,7 +61,7 @@ def test_mean_and_sigma_are_those_of_correlated_readings():
     values = 0.3 + 0.02 * np.sin(np.arange(30))
     out = run(values)
     mean, spread = twin(values, 0.1, correlation(0.0))
-    assert out[-1, 0] == pytest.approx(mean, abs=1e-5)
+    assert out[-1, 0] == pytest.approx(mean, abs=1e-4)
     np.testing.assert_allclose(out[1:, 1], spread, rtol=1e-3)
 
 

@@ -16,7 +16,9 @@ Two hypotheses. A symmetric blur reads c or -c: x is kept for the near and for t
 to s1 (dioptres), the point stays, and its blur m = |c| / K becomes |s1 - x|: what lies behind blurs more as the focus
 comes nearer. The log likelihood ratio of the two predictions is added to the log odds of the far side. What the network
 itself says about the side is averaged, not added, because it repeats itself. Where the focal plane passes the
-hypothesis that is believed, near and far change their names; the past of the point stays.
+hypothesis that is believed, near and far change their names; the past of the point stays. Depth is that of the far side
+only where it is the likelier one by CAUTION, since near taken as far is the worse mistake of the two; the probability
+that is published knows no caution.
 """
 
 import torch
@@ -32,6 +34,7 @@ LEAK = 0.05  # of the probability of a side that the other one has at least: the
 OPINION = 0.2  # share of the newest frame in the averaged opinion of the network about the side
 SURE = 6.0  # log odds that evidence from focus may reach
 STEEPNESS = 4.0  # of the way from one hypothesis to the other over the log odds
+CAUTION = 0.3  # log odds by which the far side must be the likelier one to be shown
 NEVER_BEYOND = 1e-3  # dioptres, 1 km
 NEVER = 1e-6  # probability
 SMALLEST, UNKNOWN = 1e-4, 1e3  # dioptres, of a sigma
@@ -64,7 +67,7 @@ def kalman(reading: Reading, past: torch.Tensor | None, change: Change | None) -
     d = (1 - gain) * common + gain * noise
     averaged = torch.lerp(before, opinion, OPINION)
     opinion = torch.where(read, torch.where(averaged.isfinite(), averaged, opinion), before)
-    weight = torch.sigmoid(STEEPNESS * (opinion + evidence))
+    weight = torch.sigmoid(STEEPNESS * (opinion + evidence - CAUTION))
     mean, variance = torch.lerp(x[0], x[1], weight), torch.lerp(v[0], v[1], weight)
     state = torch.cat([x, p, v, d, torch.stack([opinion, evidence, blur])])
     return Steady(mean, variance.sqrt(), torch.sigmoid(opinion + evidence), state)
