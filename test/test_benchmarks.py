@@ -68,6 +68,17 @@ def test_data_shows_pairs_and_the_side_of_their_blur(tmp_path):
         data.draw(tmp_path / 'below', config)
 
 
+def test_data_is_that_of_a_training(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(benchmark.data, 'run', lambda config, *_, **options: asked.append(config) or {})
+    (tmp_path / 'pairs.yaml').write_text('size: 64\nstart: not/there.safetensors\nphotographs: runs/surfaces\n')
+    assert benchmark.main(['data', '--config', str(tmp_path / 'pairs.yaml')]) == 0
+    assert asked == [TrainConfig(size=64, photographs='runs/surfaces')]
+    (tmp_path / 'video.yaml').write_text('system: m4depth\n')
+    assert benchmark.main(['data', '--config', str(tmp_path / 'video.yaml')]) == 1
+    assert capsys.readouterr().err.endswith('video.yaml is no training on pairs of pictures\n')
+
+
 def test_the_bound_is_what_the_best_reader_reaches():
     """Maximum likelihood with the sharp texture known has the deviation of the Cramer-Rao bound."""
     rng = np.random.default_rng(0)

@@ -235,7 +235,7 @@ def test_committed_configurations_follow_each_other():
         out = re.search(rf'train --config config/train/{path.name} --out (runs/\S+)', path.read_text())[1]
         assert config.start in written and config.architecture == path.stem[: len('dfd_small')].rstrip('_')
         written.add(f'{out}/best.safetensors')
-    assert len(files) >= 6
+    assert len(files) >= 7
 
 
 def test_a_folder_without_models_is_refused(tmp_path, capsys):

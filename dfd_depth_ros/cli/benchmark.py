@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dfd_depth_ros.benchmarks import (
     video_systems,
 )
 from dfd_depth_ros.benchmarks.machine import machine
+from dfd_depth_ros.cli.train import read_config
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.runs import strict
 from dfd_depth_ros.scenes.lens_files import read_lens
@@ -66,7 +68,7 @@ def main(argv=None) -> int:
     parser.add_argument('--every', type=int, default=1, help='of suite accuracy: of --data each so many-th frame')
     parser.add_argument('--only', nargs='+', choices=peer_runs.RUNS, default=tuple(peer_runs.RUNS), help='of its rows')
     parser.add_argument('--table', type=Path, metavar='PAGE', help='Markdown file for tables (accuracy, video-systems)')
-    parser.add_argument('--models', default='', metavar='FOLDER', help='of suite data: furniture, as for training')
+    parser.add_argument('--config', type=Path, metavar='FILE', help='of suite data: that of a training (config/train)')
     parser.add_argument('--figure', type=Path, help='of suites adapt, coded, data and video: PNG file to look at')
     parser.add_argument('--saved', type=Path, metavar='FILE', help='of suite accuracy: JSON to draw; measures nothing')
     parser.add_argument('--json', type=Path, help='file for the numbers')
@@ -88,9 +90,7 @@ def main(argv=None) -> int:
             'network': lambda: network.run(estimator, read_lens(LENS), tuple(options.size), options.frames),
             'limit': lambda: limit.run(estimator),
             'blur': lambda: blur.run(estimator),
-            'data': lambda: data.run(
-                TrainConfig(size=256, fresh=3, models=options.models), estimator.device, figure=options.figure
-            ),
+            'data': lambda: data.run(_training(options.config), estimator.device, figure=options.figure),
             'render': lambda: render.run(estimator.device),
             'adapt': lambda: adapt.run(
                 options.weights,
@@ -134,6 +134,14 @@ def main(argv=None) -> int:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(text + '\n')
     return 0
+
+
+def _training(path: Path | None) -> TrainConfig:
+    """The training whose data is measured, from random weights: what they are does not matter."""
+    config = read_config(path) if path else TrainConfig(size=256, fresh=3)
+    if not isinstance(config, TrainConfig):
+        raise ValueError(f'{path} is no training on pairs of pictures')
+    return replace(config, start='')
 
 
 def _show_accuracy(numbers, options):

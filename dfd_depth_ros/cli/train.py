@@ -29,7 +29,7 @@ def main(argv=None) -> int:
     parser.add_argument('--json', type=Path, help='write the record of the best weights here')
     options = parser.parse_args(argv)
     try:
-        config = _config(options)
+        config = read_config(options.config, **({'steps': options.steps} if options.steps else {}))
         record = TRAINERS[type(config)](config, options.out, options.device)
     except (ValueError, OSError) as error:
         print(f'train: {error}', file=sys.stderr)
@@ -42,14 +42,15 @@ def main(argv=None) -> int:
     return 0
 
 
-def _config(options) -> TrainConfig | VideoConfig:
-    """What the file says; one that names a `system` is a training over video."""
-    values = (yaml.safe_load(options.config.read_text()) if options.config else {}) or {}
+def read_config(path: Path | None, **overrides) -> TrainConfig | VideoConfig:
+    """What the file says, if there is one; one that names a `system` is a training over video. Raises ValueError for
+    what is no setting or cannot work."""
+    values = (yaml.safe_load(path.read_text()) if path else {}) or {}
     kind = VideoConfig if 'system' in values else TrainConfig
     unknown = set(values) - {field.name for field in fields(kind)}
     if unknown:
-        raise ValueError(f'{options.config} has unknown settings: {", ".join(sorted(unknown))}')
-    return kind(**values | ({'steps': options.steps} if options.steps else {}))
+        raise ValueError(f'{path} has unknown settings: {", ".join(sorted(unknown))}')
+    return kind(**values | overrides)
 
 
 if __name__ == '__main__':
