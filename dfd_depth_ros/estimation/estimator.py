@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from dfd_depth_ros.estimation.estimate import Estimate
+from dfd_depth_ros.estimation.memory import keep_pages
 from dfd_depth_ros.estimation.transfer import to_arrays, to_batch
 from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.networks.graphs import Graphed
@@ -124,6 +125,7 @@ def make_estimator(
     model: DfdModel, digest: str, device: str, temporal_filter: str, graphs: bool = False
 ) -> DepthEstimator:
     """An estimator from a model, in half precision where that is faster and gives the same."""
+    keep_pages()
     half = pays(device) and can_be_trusted(model.to(device).eval(), device)
     return DepthEstimator(model, device, temporal_filter, digest, half, graphs)
 

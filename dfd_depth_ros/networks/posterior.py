@@ -121,9 +121,10 @@ def magnitude(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def sides(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The near and the far half of the distribution, each by itself: probability, signed CoC and its sigma in pixels,
     (B, 2, H, W) each, near first. Mean and deviation are those of log(1 + |CoC|), which is skewed least."""
-    halves = probability.unflatten(1, (2, BINS // 2))
-    level = symlog(centres(probability)).view(2, BINS // 2, 1, 1)
-    share = halves.sum(2)
-    mean, square = ((halves * level**power).sum(2) / share.clamp(min=1e-12) for power in (1, 2))
+    level = symlog(centres(probability)).flatten()
+    half = torch.arange(BINS, device=level.device)[:, None] // (BINS // 2) == torch.arange(2, device=level.device)
+    weights = torch.cat([half * level[:, None] ** power for power in (0, 1, 2)], 1)  # sums over each half, as a product
+    share, mean, square = (probability.movedim(1, -1) @ weights).movedim(-1, 1).split(2, 1)
+    mean, square = (moment / share.clamp(min=1e-12) for moment in (mean, square))
     coc = symexp(mean)
     return share, coc, (1 + coc.abs()) * (square - mean**2 + (_STEP / 4) ** 2).clamp(min=0).sqrt()
