@@ -51,7 +51,7 @@ def test_depth_of_the_motorcycle(estimator, video):
 
 @pytest.mark.parametrize('coc', [1.5, 3.0, 6.0, 10.0])
 def test_blur_is_read_in_pixels(estimator, coc):
-    """By DefocusNet, which knows no lens. What both networks publish lies between near and far where the side is open."""
+    """By DefocusNet, which knows no lens. What is published lies between near and far where the side is open."""
     found = read_blur(estimator.model, flat(coc)[0]).magnitude
     assert np.median(found) == pytest.approx(coc, abs=0.3 + 0.15 * coc)
 
