@@ -20,7 +20,7 @@ SPOKEN += (
     'scenes/lens_metadata.py',
 )
 SILENT = ('ros/graph.py', 'ros/player.py', 'ros/recorder.py', 'ros/camera_simulator.py')
-SILENT += ('estimation/lens_readings.py', 'estimation/lens_sweep.py')  # of calibrate_lens
+SILENT += tuple(f'estimation/{name}.py' for name in ('flat_target', 'lens_readings', 'lens_sweep'))  # of calibrate_lens
 SILENT += ('estimation/two_pictures.py', 'estimation/video.py')  # of studies
 TELLING = {'error', 'condition', 'warning', 'failure'}
 PLACEHOLDER = re.compile('…+')
