@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -32,7 +31,6 @@ INPUTS = {
     'camera_info': CameraInfo,
     'lens': JointState,
     'lens_metadata': DiagnosticArray,
-    'pose': PoseStamped,
 }
 
 

@@ -86,6 +86,7 @@ def test_a_missing_tf_is_named(tmp_path, monkeypatch):
 def test_the_filter_of_the_depth_node_is_told_where_the_camera_was():
     info = messages.to_camera_info(CAMERA, 6, 8, messages.to_header(0, FRAME_ID))
     with Bench(parameters=BLURRED | {'pose.wait_s': 1.0}) as bench:
+        bench.publishers['pose'] = bench.tester.create_publisher(PoseStamped, 'pose', 10)
 
         def told():
             stamps.append(len(stamps))
