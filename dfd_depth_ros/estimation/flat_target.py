@@ -82,7 +82,7 @@ def fit(frames: list, start: LensFit) -> LensFit:
     valleys = (_solve(windows, names, first | {'base_px': base}, MOST) for base in BASES)
     found, place, _ = min(valleys, key=lambda solved: solved[2])
     return LensFit(
-        found,
+        found | {'base_px': abs(found['base_px'])},
         start.sigmas | _sigmas(windows, names, found, place),
         start.correlation,
         _rms(windows, NOTHING | {'psf_exponent': EXPONENT}),
@@ -242,7 +242,10 @@ def _sigmas(windows: _Windows, names, found: dict, place: np.ndarray) -> dict:
     cost: dict[bytes, np.ndarray] = {}
 
     def at(x):
-        return cost.setdefault(x.tobytes(), _costs(windows, _values(found, names, x)))
+        key = x.tobytes()
+        if key not in cost:
+            cost[key] = _costs(windows, _values(found, names, x))
+        return cost[key]
 
     slope = np.stack([at(place + step) - at(place - step) for step in steps]) / (2 * DIFFERENCE)
     curvature = (
