@@ -155,9 +155,12 @@ class Bench(NodeBench):
         try:
             wait(lambda: send() and self.received['depth/image_rect'], 'a connection')
             self.depth(send())
-        except AssertionError:
+        except AssertionError as error:
+            heard = {name: publisher.get_subscription_count() for name, publisher in self.publishers.items()}
+            depths = self.tester.count_publishers('depth/image_rect'), len(self.received['depth/image_rect'])
+            counts = self.node.monitor.counts()
             self.__exit__()
-            raise
+            raise AssertionError(f'{error}: listeners {heard}, counts {counts}, depth {depths}') from None
         for received in self.received.values():
             received.clear()
         self.estimator.lenses.clear()

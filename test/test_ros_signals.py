@@ -76,19 +76,20 @@ def start(script, log):
 )
 def test_a_signal_ends_the_process_at_once(ros, tmp_path, where, hurdle, signal_number):
     node = ros.create_node('camera')
-    camera = node.create_publisher(Image, 'image_raw', 10)
+    camera, depth = node.create_publisher(Image, 'image_raw', 10), []
+    node.create_subscription(Image, 'depth/image_rect', depth.append, 10)
     mark, log = tmp_path / 'mark', tmp_path / 'log'
     process = start(NODE.format(mark=str(mark), where=where, hurdle=HURDLES[hurdle]), log)
 
     def is_there():
         camera.publish(messages.to_image(picture(), messages.to_header(0, 'camera')))
-        time.sleep(0.02)
+        ros.spin_once(node, timeout_sec=0.02)
         return mark.exists() or process.poll() is not None
 
     try:
         wait(is_there, 'the state to interrupt')
         if where in ('idle', 'exit'):
-            wait(lambda: is_there() and node.count_subscribers('image_raw'), 'a node at rest')
+            wait(lambda: is_there() and depth, 'a node at work')
         started = time.monotonic()
         process.send_signal(signal_number)
         code = process.wait(LONG_S)

@@ -24,7 +24,7 @@ from dfd_depth_ros.scenes.lens_files import read_lens
 from dfd_depth_ros.scenes.simulated import SCENES
 from dfd_depth_ros.temporal.filters import DEFAULT
 
-DEPTH = 'depth/image_rect'
+DEPTH, IMAGE = 'depth/image_rect', 'image_raw'
 SIMULATED_LENS = 'config/lenses/simulated_50mm_f1.4.yaml'
 RECORDING = '{desc}: {percentage:3.0f}%|{bar}| {elapsed}'
 CHECKED = 3  # frames on which published depth is compared with that of the estimator
@@ -112,12 +112,16 @@ def _demo(options) -> None:
 
 def _record_simulator(options, bag: Path) -> None:
     from dfd_depth_ros.ros.graph import Graph
+    from dfd_depth_ros.ros.recorder import TOPICS
 
     lens_file = options.lens or SIMULATED_LENS
-    with Graph(BagWriter(bag), options.out) as graph:
+    others = {topic: message for topic, message in TOPICS.items() if topic != IMAGE}
+    with Graph(BagWriter(bag), options.out, others) as graph:
         graph.start('camera_simulator', demo_training.camera(options, lens_file, listeners=2), shown=True)
         node = {'weights': options.weights, 'lens.source': 'joint_state', 'lens.file': lens_file}
         graph.start('depth_node', node)
+        graph.wait_for('/diagnostics')  # no depth is lost from now on, so the camera may begin: it waits for a listener
+        graph.recorder.listen(IMAGE, TOPICS[IMAGE])
         graph.wait_for(DEPTH)
         tenths = round(options.seconds * 10)
         for _ in tqdm(range(tenths), desc='recording', bar_format=RECORDING, mininterval=0.5):

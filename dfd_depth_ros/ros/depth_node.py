@@ -100,6 +100,8 @@ class DepthNode(LifecycleNode):
             self._subscribe()
         except Exception as error:
             self._release()
+            if not self.context.ok():
+                raise KeyboardInterrupt from error  # the error is only the echo of a signal
             self.monitor.failure(f'cannot configure: {sentence(error)}')
             return FAILURE
         self._estimator = estimator
@@ -135,9 +137,11 @@ class DepthNode(LifecycleNode):
         return super().on_shutdown(state)
 
     def destroy_node(self):
-        """End the work, then remove the node."""
+        """End the work, then remove the node. Its services of the lifecycle, which rclpy forgets, would keep it in the
+        graph: until it is collected or, where the process ends first, until others miss it after 20 s."""
         self._stop()
         super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
 
     def _stop(self) -> None:
         worker, self._worker = self._worker, None
@@ -202,7 +206,8 @@ class DepthNode(LifecycleNode):
             return
         latency_s = (self.get_clock().now().nanoseconds - stamp) / 1e9
         self.monitor.published(latency_s, time.perf_counter() - started)
-        for problem in self._outputs.publish_rest(result, settings) + self._outputs.publish_model(result, facts):
+        problems = self._outputs.publish_rest(result, settings) + self._outputs.publish_model(result, facts)
+        for problem in problems if self.context.ok() else ():  # else they are only the echo of a signal
             self.monitor.error('publish', problem)
 
     def _estimate(self, message: Image | CompressedImage, stamp: int, settings: dict) -> Result:

@@ -63,13 +63,13 @@ class Outputs:
         """Publish all else that somebody listens to. Returns a sentence for each topic that could not be published."""
         problems = []
         for topic, make in _MAKERS.items():
-            if self._publishers[topic].get_subscription_count():
-                try:
-                    message = make(result, settings)
-                    if message is not None:
-                        self._publishers[topic].publish(message)
-                except Exception as error:
-                    problems.append(f'{topic} could not be published: {error}')
+            try:
+                is_heard = self._publishers[topic].get_subscription_count() > 0
+                message = make(result, settings) if is_heard else None
+                if message is not None:
+                    self._publishers[topic].publish(message)
+            except Exception as error:
+                problems.append(f'{topic} could not be published: {error}')
         return problems
 
     def publish_model(self, result: Result, facts: dict[str, str]) -> list[str]:

@@ -26,10 +26,11 @@ class Player:
     """Publishes images, calibration, lens states and ground truth of a bag under the names of our graph.
 
     bag: path of the bag. frames: the same bag as frames, for the topics of its roles. transport: 'raw' or 'compressed'.
-    `sent` tells when images left: stamp -> nanoseconds of the wall clock.
+    clock: publish /clock too, for nodes with use_sim_time. `sent` tells when images left: stamp -> nanoseconds of the
+    wall clock.
     """
 
-    def __init__(self, bag, frames: BagFrames, transport: str):
+    def __init__(self, bag, frames: BagFrames, transport: str, clock: bool = False):
         self._recording = Recording(bag)
         self._context = rclpy.Context()
         rclpy.init(args=[], context=self._context)
@@ -44,25 +45,29 @@ class Player:
             if role in frames.topics
         }
         self._image = self._outputs[frames.topics['image']]
-        self._clock = None
+        self._clock = self._node.create_publisher(Clock, '/clock', reliable()) if clock else None
         self.sent: dict[int, int] = {}
         self._first = tuple(int(times[0]) for times in frames.times['image'])
 
     def wait_for_listeners(self, count: int):
-        """Return when `count` subscribers listen to the image. Raises RuntimeError where they are missing too long."""
+        """Return when `count` subscribers listen to the image, and one to /clock. Raises RuntimeError where they are
+        missing too long."""
         deadline = time.monotonic() + DISCOVERY_S
-        while self._image.get_subscription_count() < count:
+        while missing := self._missing(count):
             if time.monotonic() > deadline:
-                raise RuntimeError(f'only {self._image.get_subscription_count()} of {count} listen to the image')
+                raise RuntimeError(missing)
             time.sleep(0.05)
 
-    def play(self, rate: float = 1.0, clock: bool = False) -> Iterator[float]:
+    def _missing(self, count: int) -> str:
+        heard = self._image.get_subscription_count()
+        if heard < count:
+            return f'only {heard} of {count} listen to the image'
+        return 'nobody listens to /clock' if self._clock and not self._clock.get_subscription_count() else ''
+
+    def play(self, rate: float = 1.0) -> Iterator[float]:
         """Publish in the rhythm of the bag, `rate` times as fast, and yield the seconds of the bag played after each
-        message. All stamps are moved by the same time, so that the first image is taken now. clock: publish /clock too,
-        which then runs at `rate`, for nodes with use_sim_time."""
+        message. All stamps are moved by the same time, so that the first image is taken now; /clock runs at `rate`."""
         first_stamp, first_receive = self._first
-        if clock:
-            self._clock = self._node.create_publisher(Clock, '/clock', reliable())
         now = self._node.get_clock().now().nanoseconds
         start = time.monotonic()
         for message in self._recording.messages(set(self._outputs)):

@@ -42,6 +42,9 @@ class Recorder:
 
     writer: `BagWriter`, or anything with its `write(topic, msgtype, data, receive_ns)` and `close()`; called from one
     thread. `counts` tells how many messages of each topic were written. Has an rclpy context of its own, with `node`.
+
+    DDS tells other processes of subscriptions in the order in which they were made, which may take seconds on a busy
+    machine: once a message of the last of `topics` has come, its sender knows of all others.
     """
 
     def __init__(self, writer, topics: dict = TOPICS):
@@ -51,12 +54,16 @@ class Recorder:
         rclpy.init(args=[], context=self._context)
         self.node = rclpy.create_node('recorder', context=self._context)
         for topic, message in topics.items():
-            profile = latched() if topic in LATCHED else reliable(QUEUE)
-            self.node.create_subscription(message, topic, self._writing(topic, message), profile, raw=True)
+            self.listen(topic, message)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name='recorder')
         self._thread.start()
+
+    def listen(self, topic: str, message: type) -> None:
+        """Record one topic more from now on."""
+        profile = latched() if topic in LATCHED else reliable(QUEUE)
+        self.node.create_subscription(message, topic, self._writing(topic, message), profile, raw=True)
 
     def _writing(self, topic, message):
         name = self.node.resolve_topic_name(topic)

@@ -16,6 +16,7 @@ from dfd_depth_ros.scenes.bag_lenses import SOURCES
 from dfd_depth_ros.scenes.bags import Times, read_bag, stamp_ns
 
 DEPTH = 'depth/image_rect'
+HEARD = (DEPTH, '/diagnostics')
 
 
 class _Receipts:
@@ -25,8 +26,9 @@ class _Receipts:
         self.pairs = []
 
     def write(self, topic: str, msgtype: str, data: bytes, receive_ns: int) -> None:
-        """Keep stamp and receive time."""
-        self.pairs.append((stamp_ns(data), receive_ns))
+        """Keep stamp and receive time of depth."""
+        if topic.endswith(DEPTH):
+            self.pairs.append((stamp_ns(data), receive_ns))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -39,17 +41,18 @@ def replay(bag, lens: Lens, parameters: dict, rate: float = 1.0) -> dict:
     dictionary of `recorded_timing`, where latency runs from the sending of an image to the receipt of its depth on the
     wall clock, and `rate`. Raises GraphError or RuntimeError where the node does not work.
     """
-    receipts = _Receipts()
-    with tempfile.TemporaryDirectory() as folder, Graph(receipts, Path(folder), {DEPTH: TOPICS[DEPTH]}) as graph:
+    receipts, topics = _Receipts(), {topic: TOPICS[topic] for topic in HEARD}
+    with tempfile.TemporaryDirectory() as folder, Graph(receipts, Path(folder), topics) as graph:
         lens_file = Path(folder) / 'lens.yaml'
         lens_file.write_text(yaml.safe_dump(lens.to_dict()))
         frames = read_bag(bag, lens)
         source = SOURCES.get(frames.kinds.get('lens'), 'parameters')
         node = {'lens.source': source, 'lens.file': str(lens_file), 'use_sim_time': True, **parameters}
         graph.start('depth_node', node)
-        with closing(Player(bag, frames, 'raw')) as player:
+        graph.wait_for('/diagnostics')  # no depth is lost from now on
+        with closing(Player(bag, frames, 'raw', clock=True)) as player:
             _wait_for_node(player, graph)
-            for _ in player.play(rate, clock=True):
+            for _ in player.play(rate):
                 graph.rest(0)
             graph.settle(DEPTH)
             sent = dict(player.sent)
