@@ -15,7 +15,7 @@ from dfd_depth_ros.networks.model import DfdModel, Distribution, Prediction
 from dfd_depth_ros.networks.posterior import BINS, centres
 from dfd_depth_ros.networks.weights import load_weights
 from dfd_depth_ros.paths import resolve_path
-from dfd_depth_ros.training import losses
+from dfd_depth_ros.training import losses, offline
 from dfd_depth_ros.training.data import Batch, Batches, Pairs, _random_fringe, expose
 from dfd_depth_ros.training.offline import TrainConfig, train
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
@@ -192,6 +192,27 @@ def test_training_runs_stops_resumes_and_writes_weights(tmp_path):
     assert list((tmp_path / 'tensorboard').iterdir())
     with pytest.raises(ValueError, match=r'holds a run with other settings \(seed\); choose another folder'):
         train(replace(config, seed=9), tmp_path)
+
+
+def test_an_interrupted_training_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(offline, 'SAVE_EVERY', 2)
+    config = tmp_path / 'config.yaml'
+    config.write_text(yaml.safe_dump(TINY | {'steps': 4, 'validate_every': 100}))
+    step = offline.train_on
+
+    def interrupted(run, batch):
+        if run.step == 3:
+            raise KeyboardInterrupt
+        return step(run, batch)
+
+    monkeypatch.setattr(offline, 'train_on', interrupted)
+    command = ['--config', str(config), '--out', str(tmp_path / 'run')]
+    assert main(command) == 130
+    assert capsys.readouterr().err.endswith('train: interrupted; the same command goes on from the last checkpoint\n')
+    assert torch.load(tmp_path / 'run' / 'last.pt', weights_only=True)['step'] == 2
+    monkeypatch.setattr(offline, 'train_on', step)
+    assert main(command) == 0
+    assert json.loads((tmp_path / 'run' / 'best.json').read_text())['step'] == 4
 
 
 def test_training_can_start_from_weights(tmp_path):

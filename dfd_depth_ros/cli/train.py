@@ -16,7 +16,7 @@ TRAINERS: dict[type, Callable] = {TrainConfig: train, VideoConfig: train_video}
 
 
 def main(argv=None) -> int:
-    """Exit code 0 on success, 2 where the configuration is wrong."""
+    """Exit code 0 on success, 2 where the configuration is wrong, 130 where it was interrupted."""
     parser = argparse.ArgumentParser(prog='train', description=__doc__)
     parser.add_argument(
         '--config', type=Path, help='YAML with values of TrainConfig, or of VideoConfig where it names a system'
@@ -34,6 +34,9 @@ def main(argv=None) -> int:
     except (ValueError, OSError) as error:
         print(f'train: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('train: interrupted; the same command goes on from the last checkpoint', file=sys.stderr)
+        return 130
     text = json.dumps(record, indent=2)
     if options.json:
         options.json.write_text(text)

@@ -30,6 +30,8 @@ from dfd_depth_ros.training.run_files import append_log, load_parts, write_check
 from dfd_depth_ros.training.schedule import rate
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
 
+SAVE_EVERY = 100  # steps from one checkpoint to the next
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -146,8 +148,10 @@ def _train(config: TrainConfig, folder: Path, device: str, batches: Sequence[Bat
             if run.step % 20 == 0:
                 for name, value in terms.items():
                     log.add_scalar(f'loss/{name}', value, run.step)
-            if run.step % config.validate_every == 0 or run.step == config.steps:
+            is_over = run.step == config.steps
+            if run.step % config.validate_every == 0 or is_over:
                 _check(run, held_out, log)
+            if run.step % min(SAVE_EVERY, config.validate_every) == 0 or is_over:
                 run.save()
     if log:
         log.close()
