@@ -178,10 +178,11 @@ def test_node_over_dds(ros_domain, tmp_path, monkeypatch):
     monkeypatch.setattr(node, 'depth_anything', lambda device: {'fps': 2.0})
     numbers = node.run(str(weights), (64, 48), seconds=1.0, quick=True)
     (trial,) = numbers['trials']
-    assert trial['offered_hz'] > 1 and 0 <= trial['loss'] <= 1
-    assert trial['transport_ms']['p50'] < trial['latency_ms']['p50']
+    assert trial['asked_hz'] > 1 and trial['offered_hz'] >= 0
+    for timed in (trial, numbers['fixed']['4'], numbers['transport_only']['fixed']['4']):
+        assert 0 <= timed['loss'] <= 1
+        assert timed['loss'] == 1 or 0 < timed['latency_ms']['p50'] <= timed['latency_ms']['max']
     assert numbers['peak_memory_mb'] > numbers['transport_only']['peak_memory_mb'] > 10
     assert numbers['with_trainer'] is None and len(numbers['load']) == 2 and len(numbers['data_digest']) == 64
-    assert numbers['transport_only']['fixed']['4']['latency_ms']['p50'] < numbers['fixed']['4']['latency_ms']['p50']
     rate = numbers['sustained_hz']
     assert numbers['ratio_to_depth_anything_v2_small'] == (rate / 2.0 if rate else None)

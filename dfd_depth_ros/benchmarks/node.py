@@ -188,7 +188,7 @@ def _trial(graph, arrivals: Arrivals, rate_hz: float, seconds: float, pid: int) 
     return {
         'asked_hz': rate_hz,
         'offered_hz': timing['images'] / (end - start) * 1e9,
-        'loss': timing['drops'] / max(timing['images'], 1),
+        'loss': timing['drops'] / timing['images'] if timing['images'] else 1.0,
         'latency_ms': {**timing['latency_ms'], 'max': float(ages_ms.max()) if len(ages_ms) else float('nan')},
         'transport_ms': latency_ms((images.receive_ns - images.stamp_ns) / 1e9),
         'cpu_percent': 100 * used / ((end - start) / 1e9),
