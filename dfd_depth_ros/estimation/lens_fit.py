@@ -22,7 +22,7 @@ from dfd_depth_ros.optics.lens import Lens
 
 NAMES = ('log_gain', 'focus_scale', 'focus_offset', 'base_px', 'radial')
 BOOTSTRAPS = 60
-READER_SIGMA = 0.06  # of gain: what simulated boards came out wrong by, because the table is that of other pictures
+READER_SIGMA = 0.1  # of gain: what simulated boards came out wrong by, because the table is that of other pictures
 APPROXIMATE, CALIBRATED = 0.15, 0.08  # largest gain sigma of a lens so called
 # One standard deviation of what a lens may be off by before anything is measured: an f-number of a third of a stop, a
 # focus scale, and the rest. It decides only what the readings leave open.
