@@ -71,7 +71,7 @@ def test_without_the_lens_depth_net_reads_the_same_whatever_it_is_told(batch, tm
 
 def test_pictures_without_fringe_have_none():
     """Red, green and blue of a grey scene are blurred alike without it, and not with it."""
-    fringed, plain = (Pairs(32, 5, 12, source=Source(fringe=fringe)) for fringe in (True, False))
+    fringed, plain = (list(Pairs(32, 5, 12, source=Source(fringe=fringe))) for fringe in (True, False))
     changed = [not torch.equal(fringed[i][0], plain[i][0]) for i in range(12)]
     assert 1 <= sum(changed) <= 11  # half of the lenses have fringes
     for i in range(12):
