@@ -179,7 +179,9 @@ def test_node_over_dds(ros_domain, tmp_path, monkeypatch):
     numbers = node.run(str(weights), (64, 48), seconds=1.0, quick=True)
     (trial,) = numbers['trials']
     assert trial['asked_hz'] > 1 and trial['offered_hz'] >= 0
-    for timed in (trial, numbers['fixed']['4'], numbers['transport_only']['fixed']['4']):
+    trials = (trial, numbers['fixed']['4'], numbers['transport_only']['fixed']['4'])
+    assert min(timed['loss'] for timed in trials) < 1
+    for timed in trials:
         assert 0 <= timed['loss'] <= 1
         assert timed['loss'] == 1 or 0 < timed['latency_ms']['p50'] <= timed['latency_ms']['max']
     assert numbers['peak_memory_mb'] > numbers['transport_only']['peak_memory_mb'] > 10

@@ -27,7 +27,7 @@ from dfd_depth_ros.ros import depth_node, messages
 
 WEIGHTS = 'models/dfd_small.safetensors'
 CLIENT_S = 5.0
-GHOST_S = 20.0  # so long Fast DDS keeps a process in the graph that went without a word
+GHOST_S = 15.0  # Fast DDS keeps a process that went without a word in the graph for about 20 s
 
 
 @pytest.fixture(autouse=True)
