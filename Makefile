@@ -72,11 +72,11 @@ $(CREATED):
 # On a machine with ROS 2 its own NumPy stays: the messages are compiled against it.
 $(INSTALLED): $(CREATED) setup.py constraints.txt
 ifeq ($(ROS),)
-	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable '.[test,docs,ros-wheels]'
+	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable '.[test,docs,export,ros-wheels]'
 else
 	$(VENV)/bin/python -c 'import numpy; print(f"numpy=={numpy.__version__}")' >$(VENV)/constraints.txt
 	grep '^torch==' constraints.txt >>$(VENV)/constraints.txt
-	$(VENV)/bin/python -m pip install --constraint $(VENV)/constraints.txt --editable '.[test,docs]'
+	$(VENV)/bin/python -m pip install --constraint $(VENV)/constraints.txt --editable '.[test,docs,export]'
 endif
 	touch $@
 
