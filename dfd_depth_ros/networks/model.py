@@ -81,10 +81,8 @@ class DfdModel(nn.Module):
         self.trust = nn.Parameter(torch.full((2,), 0.5))  # in the picture as it is, and at half the size
         self.register_buffer('sigma_scale', torch.ones(()))
 
-    def forward(
-        self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both', lean: float = posterior.LEAN
-    ) -> Prediction:
-        return self.read(self.distribution(image, lens, side), image.shape[-2:], lean)
+    def forward(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both', decide: bool = True) -> Prediction:
+        return self.read(self.distribution(image, lens, side), image.shape[-2:], decide)
 
     def distribution(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both') -> Distribution:
         """What the networks say about each cell, from two looks (`networks.scales`)."""
@@ -100,13 +98,13 @@ class DfdModel(nn.Module):
         defocus = self.defocus_net(image)
         return defocus, *self.depth_net(defocus, lens)
 
-    def read(self, found: Distribution, size: torch.Size | tuple[int, int], lean: float = posterior.LEAN) -> Prediction:
-        """One CoC with its sigma and side for each of (H, W) pixels. lean: see `posterior.leaning`; what is to be
-        learned from, and not to be used, has none."""
+    def read(self, found: Distribution, size: torch.Size | tuple[int, int], decide: bool = True) -> Prediction:
+        """One CoC with its sigma and side for each of (H, W) pixels. decide: see `posterior.decided`; what is to
+        be learned from, and not to be used, is the median as it is."""
         probability = posterior.shares(found.logits)
         middle, sigma = posterior.estimate(probability)
-        coc = posterior.leaning(probability, found.lens[:, 0], found.lens[:, 1], lean)
-        sigma = torch.hypot(sigma, coc - middle)
+        coc = posterior.decided(probability, found.lens[:, 0], found.lens[:, 1]) if decide else middle
+        sigma = (sigma**2 + (coc - middle) ** 2).sqrt()
         cells = torch.cat([coc, coc**2 + sigma**2, posterior.far_share(probability)], 1)
         coc, square, far = to_pixels(cells, found.belong, size).split(1, 1)
         sigma = (square - coc**2).clamp(min=1e-4).sqrt() * self.sigma_scale

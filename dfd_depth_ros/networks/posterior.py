@@ -20,7 +20,8 @@ _REACH = float(torch.tensor(MAX_COC).log1p())
 _STEP = 2 * _REACH / (BINS - 1)
 _SAMPLES = ((0, 1), (1, 3), (2, 0), (3, 2))  # of the 4 x 4 pixels of a cell: one in each row and column
 _NEVER = -1e4  # logit of what cannot be
-LEAN = 0.2  # power of inverse depth by which an estimate prefers what is near
+LEAN = 0.5  # power of inverse depth by which an estimate prefers what is near
+RESOLVE = 2.0  # power of the odds of the two sides of focus: what lies between them is seldom true
 _FARTHEST = 1 / 60  # dioptres, where made-up scenes end
 
 
@@ -94,14 +95,16 @@ def estimate(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return middle, torch.maximum((upper - lower) / 2, (high - low) / 4)
 
 
-def leaning(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor, power: float = LEAN) -> torch.Tensor:
+def decided(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor) -> torch.Tensor:
     """CoC in pixels, (B, 1, H, W), that a user loses least with. Near taken as far is an error of several times the
-    true depth, far taken as near one of less than it. This is the median under weights depth^-power, so |error of
-    depth| / depth^power is the least to be expected; 1 would be the least AbsRel if the distribution were right.
-    gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/accuracy.md tells how LEAN was chosen."""
+    true depth, far taken as near one of less than it: classes count depth^-LEAN times. And the median of two sides as
+    likely as each other lies between them, where nothing is: the odds of the sides are taken to the power RESOLVE.
+    gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/accuracy.md tells how both numbers were chosen."""
     inverse_depth = focus[:, None, None, None] - centres(probability) / gain[:, None, None, None]
-    weighted = probability * inverse_depth.detach().clamp(min=_FARTHEST) ** power
-    return quantile(weighted, 0.5)[0]
+    weighted = probability * inverse_depth.detach().clamp(min=_FARTHEST) ** LEAN
+    halves = weighted.unflatten(1, (2, BINS // 2))
+    share = halves.sum(2, keepdim=True) / weighted.sum(1, keepdim=True)[:, None]
+    return quantile((halves * share ** (RESOLVE - 1)).flatten(1, 2), 0.5)[0]
 
 
 def far_share(probability: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,7 @@ def known(model: DfdModel, frame: Keyframe) -> torch.Tensor:
     """(1, H, W) signed CoC that the networks see in a whole keyframe, base blur included; read once and kept in
     `frame.reading` until that is cleared."""
     if 'seen' not in frame.reading:
-        frame.reading['seen'] = model(frame.image[None], frame.lens[None], frame.told.side, lean=0.0).seen[0]
+        frame.reading['seen'] = model(frame.image[None], frame.lens[None], frame.told.side, decide=False).seen[0]
     return frame.reading['seen']
 
 
@@ -55,7 +55,7 @@ def look(model: DfdModel, frame: Keyframe, corner: tuple[int, int], size: tuple[
     image, told = frame.image[place], frame.lens - frame.lens.new_tensor([0, 0, 0, column, row])
     if seen is None:
         with mixed(image.device, image.is_cuda):
-            prediction = model(image[None], told[None], frame.told.side, lean=0.0)
+            prediction = model(image[None], told[None], frame.told.side, decide=False)
         coc, lens = prediction.coc[0], prediction.lens[0]
     else:
         coc, lens = model.residual.without_base_blur(seen[place]), model.residual(told[None])[0]
