@@ -84,7 +84,7 @@ def random_sensor(rng: np.random.Generator, motion: float = MOTION_SHARE) -> Sen
         contrast=rng.uniform(0, 0.8),
         sharpening=rng.uniform(0, 1.0) if rng.random() < 0.5 else 0.0,
         sharpening_px=rng.uniform(0.6, 1.4),
-        jpeg_quality=int(98 - rng.uniform(0, 10 + 25 * poor)) if rng.random() < 0.7 else 0,
+        jpeg_quality=int(rng.uniform(70, 98) - 15 * poor) if rng.random() < 0.65 else 0,
     )
 
 
