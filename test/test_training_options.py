@@ -151,7 +151,8 @@ def test_the_share_of_motion_is_what_was_asked_for():
 def test_motion_smears_pictures_and_leaves_the_label():
     pair = Pairs(32, 2, 4)[3]
     still, moved = (expose([pair] * 16, np.random.default_rng(0), share) for share in (0.0, 1.0))
-    assert torch.equal(still.coc.abs().sum((1, 2, 3)).sort().values, moved.coc.abs().sum((1, 2, 3)).sort().values)
+    labels = [batch.coc.abs().sum((1, 2, 3)).sort().values for batch in (still, moved)]
+    torch.testing.assert_close(*labels)  # some are mirrored, and sums know the order
     assert float(moved.image.diff(dim=-1).abs().mean()) < 0.95 * float(still.image.diff(dim=-1).abs().mean())
 
 
