@@ -149,7 +149,7 @@ def test_the_share_of_motion_is_what_was_asked_for():
 
 
 def test_motion_smears_pictures_and_leaves_the_label():
-    pair = Pairs(32, 2, 4)[3]
+    pair = Pairs(32, 2, 4)[2]  # one with texture; on a bare wall noise decides
     still, moved = (expose([pair] * 16, np.random.default_rng(0), share) for share in (0.0, 1.0))
     labels = [batch.coc.abs().sum((1, 2, 3)).sort().values for batch in (still, moved)]
     torch.testing.assert_close(*labels)  # some are mirrored, and sums know the order
