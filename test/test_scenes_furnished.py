@@ -116,7 +116,7 @@ def test_pieces_stand_apart_on_the_floor_and_small_ones_on_others(folder):
     low, high = np.array([-2.5, -1.5, -0.5]), np.array([2.5, 1.2, 6.0])
     heights = []
     for seed in range(20):
-        pieces = furnished._placed(np.random.default_rng(seed), plain_view(), low, high, names)
+        pieces = furnished._placed(np.random.default_rng(seed), plain_view(), low, high, names, 6)
         standing = [piece for piece in pieces if piece.model.size.max() >= furnished.LOW_M]
         assert all(piece.foot[1] == high[1] for piece in standing)
         assert not any(furnished._meet(one, two) for i, one in enumerate(standing) for two in standing[:i])

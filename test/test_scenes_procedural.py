@@ -70,6 +70,18 @@ def test_lenses_suit_the_scene(scenes):
         assert random_lens(rng, nearest, 0.4).focus_distance_m >= 0.8  # a long lens cannot focus on its own front
 
 
+def test_a_fixed_focus_knows_nothing_of_the_scene(scenes):
+    one, other = (
+        [random_lens(np.random.default_rng(seed), scene, fixed=1.0) for seed in range(60)] for scene in scenes[:2]
+    )
+    assert [lens.focus_dioptre for lens in one] == [lens.focus_dioptre for lens in other]
+    assert min(lens.focus_distance_m for lens in one) < 1 and max(lens.focus_distance_m for lens in one) > 4
+    for lens, scene in zip(one, [scenes[0]] * 60, strict=True):
+        assert 1.5 < float(lens.coc(scene.inverse_depth).abs().max()) < 32
+    never = [random_lens(np.random.default_rng(seed), scenes[0], fixed=0.0) for seed in range(5)]
+    assert never == [random_lens(np.random.default_rng(seed), scenes[0]) for seed in range(5)]
+
+
 @pytest.mark.parametrize('kind', [random_texture, photograph, dead_leaves, pattern, writing, noise, wall])
 def test_textures(kind):
     first, second = (kind(np.random.default_rng(seed)) for seed in (0, 0))

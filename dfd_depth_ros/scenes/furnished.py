@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from dfd_depth_ros.scenes.interiors import PLACES, decorated, random_place, shelving
 from dfd_depth_ros.scenes.models import Model, load_model, models_in
-from dfd_depth_ros.scenes.procedural import BLOCK, TEXTURES, Scene, assemble, random_desk, random_room
+from dfd_depth_ros.scenes.procedural import BLOCK, TEXTURES, Scene, assemble, random_desk
 from dfd_depth_ros.scenes.solids import Found, Painter, View, box
 from dfd_depth_ros.scenes.textures import random_texture, wall
 
 LOW_M = 0.45  # models that are smaller in every direction lie on others
 FINE = 2  # rays a pixel, each way
 ENLARGED = 0.3  # texels a ray under which a texture is too coarse to be shown
-DESKS = 0.35  # share of rooms with a table top of boxes in the foreground as well
 SHADOW = 0.45  # of the light that furniture keeps from the floor under it
 
 
@@ -63,19 +63,21 @@ def furnished_room(
     rng: np.random.Generator, size: tuple[int, int], textures: list[np.ndarray], models: tuple[str, ...]
 ) -> Scene:
     """One room seen through a window of `size` (H, W) pixels."""
-    view = View.random(rng, size)
-    low, high = random_room(rng)
+    kind, (low, high) = random_place(rng)
+    place = PLACES[kind]
+    view = View.random(rng, size, place.aside)
     plain = [wall(rng) for _ in range(6)]
     room = box(view, Painter(rng, plain + textures[:2], view.fx), low, high, inside=True)
-    pieces = _placed(rng, view, low, high, models)
+    pieces = _placed(rng, view, low, high, models, rng.integers(*place.pieces))
     colour = room[0] * _shadows(view, room[2], high[1], pieces)[..., None]
+    room = decorated(rng, view, textures, (colour, *room[1:]), (low, high))
     painter = Painter(rng, textures, view.fx)
-    seen = [found for found in (_poster(rng, view, painter, low, high) for _ in range(rng.integers(0, 4))) if found]
     things = [look(view, painter, piece) for piece in pieces]
-    things += random_desk(rng, view, painter, high) if rng.random() < DESKS else []
+    things += random_desk(rng, view, painter, high) if rng.random() < place.desks else []
+    things += shelving(rng, view, painter, (low, high)) if rng.random() < place.shelves else []
     things = [found for found in things if found]
     things = sorted(things, key=lambda found: np.quantile(found[2][found[1] > 0], 0.75))
-    return assemble(rng, _uncovered([(colour, *room[1:]), *seen, *things]), view)
+    return assemble(rng, _uncovered([room, *things]), view)
 
 
 def look(view: View, painter: Painter, piece: Placed) -> Found | None:
@@ -149,10 +151,9 @@ def _sampled(pyramid, places, texels):
     return colour
 
 
-def _placed(rng, view, low, high, models):
+def _placed(rng, view, low, high, models, wanted):
     """Furniture on the floor, in sight and not inside each other, and small things on top of it."""
     pieces: list[Placed] = []
-    wanted = rng.integers(2, 11)
     for _ in range(4 * wanted):
         model = load_model(models[rng.integers(len(models))])
         if model is None or model.size.max() < LOW_M or len(pieces) >= wanted:
@@ -222,14 +223,6 @@ def _finer(view, rows, columns):
 def _pooled(array):
     height, width = (side // FINE for side in array.shape[:2])
     return array.reshape(height, FINE, width, FINE, *array.shape[2:]).mean((1, 3))
-
-
-def _poster(rng, view, painter, low, high):
-    """A picture, a board or a sheet of paper on the wall ahead."""
-    size = 2 ** rng.uniform(-2.3, 0.6, 2)
-    left, top = rng.uniform(low[0], high[0] - size[0]), rng.uniform(low[1] + 0.2, max(high[1] - size[1], low[1] + 0.3))
-    corner = np.array([left, top, high[2] - 0.02])
-    return box(view, painter, corner, corner + (*size, 0.015))
 
 
 def _shadows(view, inverse, floor, pieces):

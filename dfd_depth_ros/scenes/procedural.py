@@ -71,12 +71,18 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], textures: list
     return assemble(rng, found, view)
 
 
-def random_lens(rng: np.random.Generator, scene: Scene, focal_length_m: float | None = None) -> Lens:
+def random_lens(
+    rng: np.random.Generator, scene: Scene, focal_length_m: float | None = None, fixed: float = 0.0
+) -> Lens:
     """A lens focused somewhere near the scene, mostly in its nearer half, as people focus; its aperture is chosen for
-    a largest CoC between 2 and 22 pixels, log-uniform. With `focal_length_m` given, only focus and aperture vary."""
+    a largest CoC between 2 and 22 pixels, log-uniform. With `focal_length_m` given, only focus and aperture vary.
+    fixed: share of lenses whose focus was set once and for all, 0.5 to 8 m, whatever they look at now."""
     near, far = np.quantile(scene.inverse_depth[::4, ::4], (0.995, 0.02)).tolist()
-    share = rng.beta(1.2, 2.0) if rng.random() < 0.85 else rng.uniform(-0.4, 1.3)
-    focus = max(near - share * (near - far), 0.0)
+    if fixed and rng.random() < fixed:
+        focus = 2 ** rng.uniform(-3, 1)
+    else:
+        share = rng.beta(1.2, 2.0) if rng.random() < 0.85 else rng.uniform(-0.4, 1.3)
+        focus = max(near - share * (near - far), 0.0)
     focus = min(focus, 0.5 / focal_length_m) if focal_length_m else focus  # no nearer than two focal lengths
     gain = 2 ** rng.uniform(1, 4.5) / max(abs(near - focus), abs(far - focus), 0.05)
     aperture = gain / scene.fx

@@ -26,8 +26,9 @@ class View:
     centre: tuple[float, float]
 
     @classmethod
-    def random(cls, rng: np.random.Generator, size: tuple[int, int]) -> 'View':
-        """A window of (H, W) pixels of a camera of 22 to 75 degrees, at the height of an eye."""
+    def random(cls, rng: np.random.Generator, size: tuple[int, int], aside: float = 0.5) -> 'View':
+        """A window of (H, W) pixels of a camera of 22 to 75 degrees, at the height of an eye. aside: how far it looks
+        to the left or right, 1 sigma in radians."""
         width = int(2 ** rng.uniform(8.1, 10))
         whole = np.array([width * 3 // 4, width])
         fx = width / (2 * np.tan(np.radians(rng.uniform(22, 75)) / 2))
@@ -35,7 +36,7 @@ class View:
         y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
         centre = (width / 2 - corner[1], whole[0] / 2 - corner[0])
         rays = np.stack([x - centre[0], y - centre[1], np.full_like(x, fx)]) / fx
-        yaw, pitch, roll = rng.normal(0, 0.5), rng.normal(0.1, 0.18), rng.normal(0, 0.03)
+        yaw, pitch, roll = rng.normal(0, aside), rng.normal(0.1, 0.18), rng.normal(0, 0.03)
         turn = cv2.Rodrigues(np.array([0, yaw, 0]))[0] @ cv2.Rodrigues(np.array([-pitch, 0, 0]))[0]
         turn = turn @ cv2.Rodrigues(np.array([0, 0, roll]))[0]
         return cls(np.einsum('ij,jyx->iyx', turn, rays).astype(np.float32), fx, centre)

@@ -23,6 +23,7 @@ from dfd_depth_ros.scenes.windows import Mixed, Windows
 
 MARGIN = 16  # pixels around the crop that blur may reach into
 FRINGE_PX = 0.4  # largest longitudinal chromatic aberration, pixels of CoC between green and red
+FIXED = 0.3  # share of lenses of fixed focus, which may lie anywhere
 EXPONENTS = np.geomspace(2, 32, 17)  # of the PSF: from Gaussian to disc
 
 
@@ -83,8 +84,8 @@ class Pairs(Dataset):
         scene = self.scenes[index]
         otf = _random_psf(rng)
         shift = tuple(self.fringe * coc for coc in _random_fringe(rng))
-        first = random_lens(rng, scene)
-        lenses = (first, random_lens(rng, scene, first.focal_length_m))
+        first = random_lens(rng, scene, fixed=FIXED)
+        lenses = (first, random_lens(rng, scene, first.focal_length_m, FIXED))
         light = [_crop(form_surfaces(scene.surfaces, lens, 0.75, otf, shift)) for lens in lenses]
         coc = [_crop(lens.coc(scene.inverse_depth))[None] for lens in lenses]
         x, y = (place - MARGIN for place in scene.centre)
