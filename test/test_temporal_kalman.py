@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dfd_depth_ros.temporal import kalman as module
-from dfd_depth_ros.temporal.kalman import CHANNELS, MEMORY, correlation, kalman
+from dfd_depth_ros.temporal.kalman import CHANNELS, LEAK, MEMORY, correlation, kalman
 from dfd_depth_ros.temporal.reading import Change, Reading, Sides, mirrored
 
 SHAPE = (3, 4)
@@ -41,7 +41,7 @@ def test_the_first_frame_is_taken_as_it_is():
 def test_the_far_side_is_shown_where_it_is_clearly_the_likelier_one(far, shown):
     steady = kalman(reading(0.3, far=far, focus=0.5), None, None)
     assert ('near' if steady.inverse_depth[0, 0] > 0.5 else 'far') == shown
-    assert float(steady.far[0, 0]) == pytest.approx(far, abs=0.02)
+    assert float(steady.far[0, 0]) == pytest.approx((1 - LEAK) * far + LEAK * (1 - far), abs=1e-3)
 
 
 def twin(values, sigma, phi):
