@@ -23,7 +23,6 @@ from dfd_depth_ros.scenes.windows import Mixed, Windows
 
 MARGIN = 16  # pixels around the crop that blur may reach into
 FRINGE_PX = 0.4  # largest longitudinal chromatic aberration, pixels of CoC between green and red
-FIXED = 0.3  # share of lenses of fixed focus, which may lie anywhere
 EXPONENTS = np.geomspace(2, 32, 17)  # of the PSF: from Gaussian to disc
 
 
@@ -46,13 +45,14 @@ class Source:
     """What pictures are made of. photographs: folder of pictures to paint with; empty: those that scikit-image ships.
     rgbd: frames folders with `aif` and `depth`. models: folder of furniture, see `scenes.models`. Made-up scenes, RGB-D
     pictures and furnished rooms come by turns, one as often as another. fringe: whether colours focus apart. motion:
-    share of the pictures that motion smears."""
+    share of the pictures that motion smears. fixed: share of lenses of fixed focus, see `random_lens`."""
 
     photographs: str = ''
     rgbd: tuple[str, ...] = ()
     models: str = ''
     fringe: bool = True
     motion: float = MOTION_SHARE
+    fixed: float = 0.0
 
     def scenes(self, size: tuple[int, int], seed: int):
         """`scenes[i]` for every i, with their `seed`."""
@@ -71,7 +71,7 @@ class Pairs(Dataset):
 
     def __init__(self, size: int, seed: int, length: int, first: int = 0, source: Source = MADE_UP):
         self.scenes = source.scenes((size + 2 * MARGIN,) * 2, seed)
-        self.length, self.first, self.fringe = length, first, source.fringe
+        self.length, self.first, self.fringe, self.fixed = length, first, source.fringe, source.fixed
 
     def __len__(self):
         return self.length
@@ -84,8 +84,8 @@ class Pairs(Dataset):
         scene = self.scenes[index]
         otf = _random_psf(rng)
         shift = tuple(self.fringe * coc for coc in _random_fringe(rng))
-        first = random_lens(rng, scene, fixed=FIXED)
-        lenses = (first, random_lens(rng, scene, first.focal_length_m, FIXED))
+        first = random_lens(rng, scene, fixed=self.fixed)
+        lenses = (first, random_lens(rng, scene, first.focal_length_m, self.fixed))
         light = [_crop(form_surfaces(scene.surfaces, lens, 0.75, otf, shift)) for lens in lenses]
         coc = [_crop(lens.coc(scene.inverse_depth))[None] for lens in lenses]
         x, y = (place - MARGIN for place in scene.centre)

@@ -41,7 +41,8 @@ class TrainConfig:
     (`training.ablation.PARTS`). reblur: weight of the loss that blurs one picture of a pair to the other one. motion:
     share of the pictures that are smeared by motion. photographs: folder of photographs to paint scenes with, instead
     of those that scikit-image ships. rgbd: frames folders with all-in-focus pictures and depth to make scenes from.
-    models: folder of furniture to make rooms with (`scenes.models`). Raises ValueError where a value cannot work."""
+    models: folder of furniture to make rooms with (`scenes.models`). fixed: share of lenses of fixed
+    focus. Raises ValueError where a value cannot work."""
 
     architecture: str = 'dfd_small'
     start: str = ''
@@ -65,6 +66,7 @@ class TrainConfig:
     photographs: str = ''
     rgbd: tuple[str, ...] = ()
     models: str = ''
+    fixed: float = 0.0
 
     def __post_init__(self):
         if self.size % 32:
@@ -77,7 +79,8 @@ class TrainConfig:
 
     def source(self) -> Source:
         """What pictures are made of."""
-        return Source(self.photographs, tuple(self.rgbd), self.models, self.without != 'fringe', self.motion)
+        fringe = self.without != 'fringe'
+        return Source(self.photographs, tuple(self.rgbd), self.models, fringe, self.motion, self.fixed)
 
 
 class Run:
