@@ -162,6 +162,15 @@ def test_motion_reaches_the_batches():
     with pytest.raises(ValueError) as error:
         TrainConfig(motion=1.5)
     assert str(error.value) == 'motion is 1.5; it must lie between 0 and 1'
+    with pytest.raises(ValueError, match='fixed is -0.1; it must lie between 0 and 1'):
+        TrainConfig(fixed=-0.1)
+
+
+def test_lenses_of_fixed_focus_are_only_there_where_asked_for():
+    plain, none, all_fixed = (Pairs(32, 2, 6, source=source) for source in (Source(), Source(fixed=0), Source(fixed=1)))
+    focus = [[pairs[i][2][:, 1] for i in range(6)] for pairs in (plain, none, all_fixed)]
+    assert all(torch.equal(one, two) for one, two in zip(focus[0], focus[1], strict=True))
+    assert not any(torch.equal(one, two) for one, two in zip(focus[0], focus[2], strict=True))
 
 
 def test_photographs_of_a_folder_are_painted_with(tmp_path):

@@ -73,8 +73,9 @@ class TrainConfig:
             raise ValueError(f'crop size {self.size} is not a multiple of 32')
         if not 1 <= self.fresh <= self.pairs:
             raise ValueError(f'fresh is {self.fresh}; it must lie between 1 and pairs = {self.pairs}')
-        if not 0 <= self.motion <= 1:
-            raise ValueError(f'motion is {self.motion}; it must lie between 0 and 1')
+        for name in ('motion', 'fixed'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name} is {getattr(self, name)}; it must lie between 0 and 1')
         check_part(self.without)
 
     def source(self) -> Source:
