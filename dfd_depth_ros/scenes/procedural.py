@@ -19,17 +19,19 @@ from dfd_depth_ros.scenes.textures import random_texture
 
 BLOCK, TEXTURES = 256, 48  # scenes that share textures, and how many
 FARTHEST, NEAREST = 1 / 60, 8.0  # dioptres between which every scene lies
+ON_SUBJECT = 0.7  # share of lenses that focus on a subject, where there is one
 
 
 @dataclass(frozen=True)
 class Scene:
     """surfaces: back to front. inverse_depth: (H, W) 1/m of what is seen. fx, centre: focal length and principal point
-    (x, y) in pixels."""
+    (x, y) in pixels. subjects: dioptres on one of which people would focus, where there are such."""
 
     surfaces: list[Surface]
     inverse_depth: torch.Tensor
     fx: float
     centre: tuple[float, float]
+    subjects: tuple[float, ...] = ()
 
 
 class Scenes:
@@ -76,10 +78,13 @@ def random_lens(
 ) -> Lens:
     """A lens focused somewhere near the scene, mostly in its nearer half, as people focus; its aperture is chosen for
     a largest CoC between 2 and 22 pixels, log-uniform. With `focal_length_m` given, only focus and aperture vary.
-    fixed: share of lenses whose focus was set once and for all, 0.5 to 8 m, whatever they look at now."""
+    Where a scene has subjects, most lenses focus on one of them. fixed: share of lenses whose focus was set once and
+    for all, 0.5 to 8 m, whatever they look at now."""
     near, far = np.quantile(scene.inverse_depth[::4, ::4], (0.995, 0.02)).tolist()
     if fixed and rng.random() < fixed:
         focus = 2 ** rng.uniform(-3, 1)
+    elif scene.subjects and rng.random() < ON_SUBJECT:
+        focus = float(rng.choice(scene.subjects))
     else:
         share = rng.beta(1.2, 2.0) if rng.random() < 0.85 else rng.uniform(-0.4, 1.3)
         focus = max(near - share * (near - far), 0.0)
@@ -131,8 +136,8 @@ def _nearness(found):
     return np.median(inverse[alpha > 0.5])
 
 
-def assemble(rng: np.random.Generator, found: list[Found], view: View) -> Scene:
-    """A scene of what was found, given from back to front, exposed and lit at random."""
+def assemble(rng: np.random.Generator, found: list[Found], view: View, subjects: tuple[float, ...] = ()) -> Scene:
+    """A scene of what was found, given from back to front, exposed and lit at random. subjects: see `Scene`."""
     seen, light = found[0][2], found[0][0]
     for colour, alpha, inverse in found[1:]:
         seen = np.where(alpha > 0.5, inverse, seen)
@@ -143,7 +148,7 @@ def assemble(rng: np.random.Generator, found: list[Found], view: View) -> Scene:
         lit = _linear(colour) * torch.from_numpy(_illumination(rng, alpha.shape)) * exposure
         soft = cv2.GaussianBlur(alpha, (3, 3), 0.5) if number else alpha
         surfaces.append(Surface(lit.contiguous(), _tensor(soft), _tensor(inverse.clip(FARTHEST, NEAREST))))
-    return Scene(surfaces, _tensor(seen.clip(FARTHEST, NEAREST)), view.fx, view.centre)
+    return Scene(surfaces, _tensor(seen.clip(FARTHEST, NEAREST)), view.fx, view.centre, subjects)
 
 
 def _illumination(rng, shape):

@@ -73,3 +73,21 @@ class Mixed:
 
     def __getitem__(self, index: int) -> Scene:
         return self.kinds[index % len(self.kinds)][index // len(self.kinds)]
+
+
+@dataclass(frozen=True)
+class Sprinkled:
+    """Scenes with some of another kind among them. share: of the others, 0 to 1, evenly spread."""
+
+    scenes: Any
+    others: Any
+    share: float
+
+    @property
+    def seed(self) -> int:
+        """That of the scenes."""
+        return self.scenes.seed
+
+    def __getitem__(self, index: int) -> Scene:
+        before, then = int(index * self.share), int((index + 1) * self.share)
+        return self.others[before] if then > before else self.scenes[index - before]

@@ -17,9 +17,10 @@ from dfd_depth_ros.optics.aperture import Aperture, cats_eye, matched, polygon
 from dfd_depth_ros.optics.formation import form_surfaces
 from dfd_depth_ros.optics.psf import power, spherical
 from dfd_depth_ros.optics.sensor import MOTION_SHARE, random_sensor
+from dfd_depth_ros.scenes.cutouts import Cutouts
 from dfd_depth_ros.scenes.furnished import Furnished
 from dfd_depth_ros.scenes.procedural import Scenes, random_lens
-from dfd_depth_ros.scenes.windows import Mixed, Windows
+from dfd_depth_ros.scenes.windows import Mixed, Sprinkled, Windows
 
 MARGIN = 16  # pixels around the crop that blur may reach into
 FRINGE_PX = 0.4  # largest longitudinal chromatic aberration, pixels of CoC between green and red
@@ -45,7 +46,8 @@ class Source:
     """What pictures are made of. photographs: folder of pictures to paint with; empty: those that scikit-image ships.
     rgbd: frames folders with `aif` and `depth`. models: folder of furniture, see `scenes.models`. Made-up scenes, RGB-D
     pictures and furnished rooms come by turns, one as often as another. fringe: whether colours focus apart. motion:
-    share of the pictures that motion smears. fixed: share of lenses of fixed focus, see `random_lens`."""
+    share of the pictures that motion smears. fixed: share of lenses of fixed focus, see `random_lens`. cutouts: share of
+    scenes that are cutouts (`scenes.cutouts`), 0 to 1."""
 
     photographs: str = ''
     rgbd: tuple[str, ...] = ()
@@ -53,13 +55,15 @@ class Source:
     fringe: bool = True
     motion: float = MOTION_SHARE
     fixed: float = 0.0
+    cutouts: float = 0.0
 
     def scenes(self, size: tuple[int, int], seed: int):
         """`scenes[i]` for every i, with their `seed`."""
         kinds: list = [Scenes(size, seed, self.photographs)]
         kinds += [Windows(self.rgbd, size, seed)] if self.rgbd else []
         kinds += [Furnished(size, self.models, seed, self.photographs)] if self.models else []
-        return Mixed(tuple(kinds)) if len(kinds) > 1 else kinds[0]
+        scenes = Mixed(tuple(kinds)) if len(kinds) > 1 else kinds[0]
+        return Sprinkled(scenes, Cutouts(size, seed, self.photographs), self.cutouts) if self.cutouts else scenes
 
 
 MADE_UP = Source()

@@ -42,7 +42,7 @@ class TrainConfig:
     share of the pictures that are smeared by motion. photographs: folder of photographs to paint scenes with, instead
     of those that scikit-image ships. rgbd: frames folders with all-in-focus pictures and depth to make scenes from.
     models: folder of furniture to make rooms with (`scenes.models`). fixed: share of lenses of fixed
-    focus. Raises ValueError where a value cannot work."""
+    focus. cutouts: share of scenes that are cutouts (`scenes.cutouts`). Raises ValueError where a value cannot work."""
 
     architecture: str = 'dfd_small'
     start: str = ''
@@ -67,13 +67,14 @@ class TrainConfig:
     rgbd: tuple[str, ...] = ()
     models: str = ''
     fixed: float = 0.0
+    cutouts: float = 0.0
 
     def __post_init__(self):
         if self.size % 32:
             raise ValueError(f'crop size {self.size} is not a multiple of 32')
         if not 1 <= self.fresh <= self.pairs:
             raise ValueError(f'fresh is {self.fresh}; it must lie between 1 and pairs = {self.pairs}')
-        for name in ('motion', 'fixed'):
+        for name in ('motion', 'fixed', 'cutouts'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} is {getattr(self, name)}; it must lie between 0 and 1')
         check_part(self.without)
@@ -81,7 +82,9 @@ class TrainConfig:
     def source(self) -> Source:
         """What pictures are made of."""
         fringe = self.without != 'fringe'
-        return Source(self.photographs, tuple(self.rgbd), self.models, fringe, self.motion, self.fixed)
+        return Source(
+            self.photographs, tuple(self.rgbd), self.models, fringe, self.motion, self.fixed, self.cutouts
+        )
 
 
 class Run:
