@@ -15,7 +15,6 @@ from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.sensor import Sensor
 from dfd_depth_ros.optics.tone import from_srgb
 from dfd_depth_ros.scenes.motorcycle import load_motorcycle
-from dfd_depth_ros.scenes.simulated import Motion, camera_loop
 
 WEIGHTS = 'models/dfd_small.safetensors'
 LENS = Lens.focused_at(2.0, focal_length_m=0.05, f_number=1.4, pixel_pitch_m=0.05 / 994.978)
@@ -24,11 +23,6 @@ LENS = Lens.focused_at(2.0, focal_length_m=0.05, f_number=1.4, pixel_pitch_m=0.0
 @pytest.fixture(scope='module')
 def estimator():
     return load_estimator(WEIGHTS, 'cpu')
-
-
-@pytest.fixture(scope='module')
-def video():
-    return list(camera_loop(load_motorcycle(), LENS, frames=3, size=(480, 320), motion=Motion(focus_m=(1.8, 2.2))))
 
 
 CLEAN = Sensor(shot_noise=1e-5, read_noise=1e-3)
@@ -43,11 +37,11 @@ def flat(coc, sensor=CLEAN):
     return sensor.expose(light, np.random.default_rng(0)), lens
 
 
-def test_depth_of_the_motorcycle(estimator, video):
-    numbers = score(video, estimator)
-    assert numbers['abs_rel'] < 0.2 and numbers['abs_rel_median'] < 0.12
-    assert numbers['delta1'] > 0.7 and numbers['sign_accuracy'] > 0.65  # sides in doubt are read as near
-    assert numbers['coverage_2sigma'] > 0.73
+def test_depth_of_the_motorcycle_image_by_image(estimator):
+    numbers = score(simulated(LENS, 24)[::3], estimator)
+    assert numbers['abs_rel'] < 0.135 and numbers['abs_rel_median'] < 0.085
+    assert numbers['delta1'] > 0.79 and numbers['sign_accuracy'] > 0.74  # sides in doubt are read as near
+    assert numbers['coverage_2sigma'] > 0.87
 
 
 def test_depth_of_the_motorcycle_while_focus_moves():

@@ -20,8 +20,8 @@ _REACH = float(torch.tensor(MAX_COC).log1p())
 _STEP = 2 * _REACH / (BINS - 1)
 _SAMPLES = ((0, 1), (1, 3), (2, 0), (3, 2))  # of the 4 x 4 pixels of a cell: one in each row and column
 _NEVER = -1e4  # logit of what cannot be
-LEAN = 0.4  # power of inverse depth by which an estimate prefers what is near
-RESOLVE = 2.0  # power of the odds of the two sides of focus: what lies between them is seldom true
+LEAN = 0.5  # power of inverse depth by which an estimate prefers what is near
+RESOLVE = 3.0  # power of the odds of the two sides of focus: what lies between them is seldom true
 _FARTHEST = 1 / 60  # dioptres, where made-up scenes end
 
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from dfd_depth_ros.scenes.procedural import BLOCK, TEXTURES, Scene, assemble
-from dfd_depth_ros.scenes.solids import Painter, View
+from dfd_depth_ros.scenes.solids import Found, Painter, View
 from dfd_depth_ros.scenes.textures import random_texture
 
-EASY = 0.5  # share of scenes of two even planes
+EASY = 0.8  # share of scenes of two even planes
 APART = 1.3  # least ratio of their distances
 FARTHEST, NEAREST = 0.08, 2.5  # dioptres
 FEWEST = 30  # pixels of a thing
@@ -40,10 +40,11 @@ def cutouts(rng: np.random.Generator, size: tuple[int, int], textures: list[np.n
     view = View.random(rng, size)
     painter = Painter(rng, textures, view.fx)
     easy = rng.random() < EASY
-    levels = np.sort(2 ** rng.uniform(*np.log2([FARTHEST, NEAREST]), 2 if easy else rng.integers(2, 6)))
+    levels = np.sort(np.exp(rng.uniform(np.log(FARTHEST), np.log(NEAREST), 2 if easy else rng.integers(2, 6))))
     levels[1] = max(levels[1], APART * levels[0]) if easy else levels[1]
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    found, behind = [], np.zeros(size, np.float32)
+    found: list[Found] = []
+    behind = np.zeros(size, np.float32)
     for level in levels:
         alpha = outline(rng, size) if found else np.ones(size, np.float32)
         if (alpha > 0.5).sum() < FEWEST:

@@ -19,7 +19,7 @@ from dfd_depth_ros.scenes.textures import random_texture
 
 BLOCK, TEXTURES = 256, 48  # scenes that share textures, and how many
 FARTHEST, NEAREST = 1 / 60, 8.0  # dioptres between which every scene lies
-ON_SUBJECT = 0.7  # share of lenses that focus on a subject, where there is one
+ON_SUBJECT = 0.85  # share of lenses that focus on a subject, where there is one
 
 
 @dataclass(frozen=True)

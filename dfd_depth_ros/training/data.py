@@ -46,8 +46,8 @@ class Source:
     """What pictures are made of. photographs: folder of pictures to paint with; empty: those that scikit-image ships.
     rgbd: frames folders with `aif` and `depth`. models: folder of furniture, see `scenes.models`. Made-up scenes, RGB-D
     pictures and furnished rooms come by turns, one as often as another. fringe: whether colours focus apart. motion:
-    share of the pictures that motion smears. fixed: share of lenses of fixed focus, see `random_lens`. cutouts: share of
-    scenes that are cutouts (`scenes.cutouts`), 0 to 1."""
+    share of the pictures that motion smears. fixed: share of lenses of fixed focus, see `random_lens`. cutouts: share
+    of scenes that are cutouts (`scenes.cutouts`), 0 to 1."""
 
     photographs: str = ''
     rgbd: tuple[str, ...] = ()
