@@ -82,9 +82,7 @@ class TrainConfig:
     def source(self) -> Source:
         """What pictures are made of."""
         fringe = self.without != 'fringe'
-        return Source(
-            self.photographs, tuple(self.rgbd), self.models, fringe, self.motion, self.fixed, self.cutouts
-        )
+        return Source(self.photographs, tuple(self.rgbd), self.models, fringe, self.motion, self.fixed, self.cutouts)
 
 
 class Run:
