@@ -75,7 +75,7 @@ def _blobs(rng, height, width):
 
 
 def _corner(rng, height, width):
-    """One to three straight edges, mostly upright ones as often as slanted ones."""
+    """Within one to three straight edges, half of them nearly level or upright."""
     y, x = np.mgrid[:height, :width]
     away = []
     for _ in range(rng.integers(1, 4)):
