@@ -46,8 +46,8 @@ def ros(ros_domain):
 @pytest.fixture(scope='module')
 def few_textures():
     """Made-up rooms are painted with six textures, so that nobody waits for all of them."""
-    from dfd_depth_ros.scenes import procedural
+    from dfd_depth_ros.scenes import textures
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(procedural, 'TEXTURES', 6)
+        patch.setattr(textures, 'COUNT', 6)
         yield

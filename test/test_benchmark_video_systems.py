@@ -23,7 +23,7 @@ from dfd_depth_ros.cli.benchmark import main
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.video import VideoDepthNet
 from dfd_depth_ros.networks.weights import save_weights
-from dfd_depth_ros.scenes import procedural
+from dfd_depth_ros.scenes import textures
 from dfd_depth_ros.scenes.clips import Clips
 from dfd_depth_ros.scenes.folders import write_frames
 from dfd_depth_ros.training.video import SYSTEMS
@@ -43,7 +43,7 @@ def place(tmp_path_factory):
             model = VideoDepthNet(**system.network, defocus=bool(ending))
             save_weights(folder / 'runs' / f'video_{name}{ending}' / 'best.safetensors', model, {})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(procedural, 'TEXTURES', 6)
+        patch.setattr(textures, 'COUNT', 6)
         frames = Clips((48, 64), 3, 1)[1]
         write_frames(folder / 'film', frames)
         write_frames(folder / 'poseless', [replace(frames[0], pose=None)])
@@ -53,13 +53,13 @@ def place(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(video_systems, 'HELD_OUT', HELD_OUT)
-    monkeypatch.setattr(procedural, 'TEXTURES', 6)
+    monkeypatch.setattr(textures, 'COUNT', 6)
 
 
 @pytest.fixture(scope='module')
 def frames():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(procedural, 'TEXTURES', 6)
+        patch.setattr(textures, 'COUNT', 6)
         return Clips((48, 64), 3, 1)[1]
 
 

@@ -18,7 +18,7 @@ from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.peers import PEERS
 from dfd_depth_ros.networks.weights import load_weights, save_weights
 from dfd_depth_ros.optics.lens import Lens
-from dfd_depth_ros.scenes import procedural
+from dfd_depth_ros.scenes import textures
 from dfd_depth_ros.scenes.folders import write_frames
 from dfd_depth_ros.scenes.frame import Frame
 from dfd_depth_ros.training.ablation import PARTS
@@ -43,7 +43,7 @@ def rgbd(seed=0):
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """A budget of one step."""
-    monkeypatch.setattr(procedural, 'TEXTURES', 4)
+    monkeypatch.setattr(textures, 'COUNT', 4)
     (tmp_path / 'small.yaml').write_text(SMALL)
     monkeypatch.setattr(peer_runs, 'CONFIG', str(tmp_path / 'small.yaml'))
     return tmp_path

@@ -9,7 +9,7 @@ pytest.importorskip('embreex')
 
 from test_scenes_models import first_hit, write_box
 
-from dfd_depth_ros.scenes import furnished
+from dfd_depth_ros.scenes import furnished, textures
 from dfd_depth_ros.scenes.furnished import Furnished, Placed, look
 from dfd_depth_ros.scenes.models import Model, ModelsError
 from dfd_depth_ros.scenes.solids import Painter, View
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def few_textures(monkeypatch):
-    monkeypatch.setattr(furnished, 'TEXTURES', 3)
+    monkeypatch.setattr(textures, 'COUNT', 3)
 
 
 def plain_view(size=(40, 56), fx=50.0):

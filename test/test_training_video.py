@@ -12,7 +12,7 @@ from dfd_depth_ros.cli.train import main
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.weights import VIDEO, load_weights, save_weights
 from dfd_depth_ros.paths import resolve_path
-from dfd_depth_ros.scenes import procedural
+from dfd_depth_ros.scenes import textures
 from dfd_depth_ros.training import video
 from dfd_depth_ros.training.schedule import rate
 from dfd_depth_ros.training.video import SYSTEMS, VideoConfig, VideoRun, batches, depths, losses, settle, train_video
@@ -30,7 +30,7 @@ def place(tmp_path_factory):
     reader = DfdModel()
     save_weights(folder / 'reader.safetensors', reader, {})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(procedural, 'TEXTURES', 6)
+        patch.setattr(textures, 'COUNT', 6)
         kept_video(folder / 'clips.pt', reader, SIZE, 3, 2, 0)
     return folder
 
@@ -76,7 +76,7 @@ def test_clips_of_another_kind_are_refused(place):
 
 
 def test_the_same_seed_makes_the_same_clips(place, clips, monkeypatch):
-    monkeypatch.setattr(procedural, 'TEXTURES', 6)
+    monkeypatch.setattr(textures, 'COUNT', 6)
     reader = load_weights(place / 'reader.safetensors')[0]
     again = make_video(reader, SIZE, 3, 1, 0)
     assert torch.equal(again.image[0], clips.image[0]) and torch.equal(again.reading[0], clips.reading[0])

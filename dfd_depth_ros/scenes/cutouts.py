@@ -9,9 +9,9 @@ and walls are far, and networks that see nothing else learn nothing else (docs/a
 import cv2
 import numpy as np
 
-from dfd_depth_ros.scenes.procedural import BLOCK, TEXTURES, Scene, assemble
+from dfd_depth_ros.scenes.procedural import Scene, assemble
 from dfd_depth_ros.scenes.solids import Found, Painter, View
-from dfd_depth_ros.scenes.textures import random_texture
+from dfd_depth_ros.scenes.textures import Shared
 
 EASY = 0.8  # share of scenes of two even planes
 APART = 1.3  # least ratio of their distances
@@ -24,15 +24,10 @@ class Cutouts:
     pictures to paint with, see `textures.photograph`."""
 
     def __init__(self, size: tuple[int, int], seed: int = 0, photographs: str = ''):
-        self.size, self.seed, self.photographs = size, seed, photographs
-        self._painted: tuple[int | None, list] = (None, [])
+        self.size, self.seed, self.textures = size, seed, Shared((seed, 9), photographs)
 
     def __getitem__(self, index: int) -> Scene:
-        number = index // BLOCK
-        if self._painted[0] != number:
-            rng = np.random.default_rng([self.seed, 9, number])
-            self._painted = (number, [random_texture(rng, self.photographs) for _ in range(TEXTURES)])
-        return cutouts(np.random.default_rng([self.seed, 10, index]), self.size, self._painted[1])
+        return cutouts(np.random.default_rng([self.seed, 10, index]), self.size, self.textures[index])
 
 
 def cutouts(rng: np.random.Generator, size: tuple[int, int], textures: list[np.ndarray]) -> Scene:

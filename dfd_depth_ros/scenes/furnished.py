@@ -12,9 +12,9 @@ import numpy as np
 
 from dfd_depth_ros.scenes.interiors import PLACES, decorated, random_place, shelving
 from dfd_depth_ros.scenes.models import Model, load_model, models_in
-from dfd_depth_ros.scenes.procedural import BLOCK, TEXTURES, Scene, assemble, random_desk
+from dfd_depth_ros.scenes.procedural import Scene, assemble, random_desk
 from dfd_depth_ros.scenes.solids import Found, Painter, View, box
-from dfd_depth_ros.scenes.textures import random_texture, wall
+from dfd_depth_ros.scenes.textures import Shared, wall
 
 LOW_M = 0.45  # models that are smaller in every direction lie on others
 FINE = 2  # rays a pixel, each way
@@ -27,17 +27,12 @@ class Furnished:
     window in pixels. Raises ModelsError for a folder without models."""
 
     def __init__(self, size: tuple[int, int], folder: str, seed: int = 0, photographs: str = ''):
-        self.size, self.seed, self.photographs = size, seed, photographs
-        self.models = models_in(folder)
-        self._painted: tuple[int | None, list] = (None, [])
+        self.size, self.seed, self.models = size, seed, models_in(folder)
+        self.textures = Shared((seed, 7), photographs)
 
     def __getitem__(self, index: int) -> Scene:
-        number = index // BLOCK
-        if self._painted[0] != number:
-            rng = np.random.default_rng([self.seed, 7, number])
-            self._painted = (number, [random_texture(rng, self.photographs) for _ in range(TEXTURES)])
         rng = np.random.default_rng([self.seed, 8, index])
-        return furnished_room(rng, self.size, self._painted[1], self.models)
+        return furnished_room(rng, self.size, self.textures[index], self.models)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from dfd_depth_ros.optics.formation import Surface
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.tone import from_srgb
 from dfd_depth_ros.scenes.solids import Found, Painter, View, ball, box, card
-from dfd_depth_ros.scenes.textures import random_texture
+from dfd_depth_ros.scenes.textures import Shared
 
-BLOCK, TEXTURES = 256, 48  # scenes that share textures, and how many
 FARTHEST, NEAREST = 1 / 60, 8.0  # dioptres between which every scene lies
 ON_SUBJECT = 0.85  # share of lenses that focus on a subject, where there is one
 
@@ -37,20 +36,14 @@ class Scene:
 class Scenes:
     """An endless supply of scenes: `scenes[i]` is the same for the same seed and i, whoever asks and in what order.
 
-    size: (H, W) of the window in pixels. photographs: folder of pictures to paint with, see `textures.photograph`. A
-    block of scenes shares its textures, because painting costs more than looking.
+    size: (H, W) of the window in pixels. photographs: folder of pictures to paint with, see `textures.photograph`.
     """
 
     def __init__(self, size: tuple[int, int], seed: int = 0, photographs: str = ''):
-        self.size, self.seed, self.textures, self.photographs = size, seed, TEXTURES, photographs
-        self._painted: tuple[int | None, list] = (None, [])
+        self.size, self.seed, self.textures = size, seed, Shared((seed, 1), photographs)
 
     def __getitem__(self, index: int) -> Scene:
-        number = index // BLOCK
-        if self._painted[0] != number:
-            rng = np.random.default_rng([self.seed, 1, number])
-            self._painted = (number, [random_texture(rng, self.photographs) for _ in range(self.textures)])
-        return random_scene(np.random.default_rng([self.seed, 2, index]), self.size, self._painted[1])
+        return random_scene(np.random.default_rng([self.seed, 2, index]), self.size, self.textures[index])
 
 
 def random_scene(rng: np.random.Generator, size: tuple[int, int], textures: list[np.ndarray]) -> Scene:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 SIZE = 384
+BLOCK, COUNT = 256, 48  # scenes that share textures, and how many
 PICTURES, LARGEST = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp'), 1024  # of a folder; longest side, pixels
 PHOTOGRAPHS = (
     *('astronaut', 'chelsea', 'coffee', 'rocket', 'camera', 'brick', 'grass'),
@@ -31,6 +32,22 @@ def random_texture(rng: np.random.Generator, photographs: str = '') -> np.ndarra
     mean = texture.mean((0, 1))
     tint = rng.uniform(0.75, 1.25, 3) * rng.uniform(0.5, 1.3)
     return np.clip((mean + (texture - mean) * contrast) * tint, 0.01, 1).astype(np.float32)
+
+
+class Shared:
+    """`shared[i]` is the list of textures to paint scene i with, the same for the same key and i. A block of scenes
+    shares one list, because painting costs more than looking. key: seed of the scenes, and a number for their kind."""
+
+    def __init__(self, key: tuple[int, int], photographs: str = ''):
+        self.key, self.photographs, self.count = key, photographs, COUNT
+        self._painted: tuple[int | None, list[np.ndarray]] = (None, [])
+
+    def __getitem__(self, index: int) -> list[np.ndarray]:
+        block = index // BLOCK
+        if self._painted[0] != block:
+            rng = np.random.default_rng([*self.key, block])
+            self._painted = (block, [random_texture(rng, self.photographs) for _ in range(self.count)])
+        return self._painted[1]
 
 
 def photograph(rng: np.random.Generator, folder: str = '') -> np.ndarray:

@@ -120,7 +120,7 @@ def window(rng: np.random.Generator, frame: Keyframe, size: tuple[int, int], tri
 @lru_cache(maxsize=4)
 def _made_up(count, seed) -> list[Batch]:
     scenes = Pairs(128, 1_000_003 + seed, count)
-    scenes.scenes.textures = TEXTURES
+    scenes.scenes.textures.count = TEXTURES
     return [expose([scenes[i]], np.random.default_rng([seed, i])) for i in range(count)]
 
 
