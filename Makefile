@@ -16,6 +16,9 @@ INSTALLED := $(VENV)/.installed
 # A wheel of ROS 2 run inside another environment of such wheels would look for its libraries there.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
+# Tests of one file share what is dear to make, so a file stays in one process.
+IN_TWO := -n 2 --dist loadfile
+
 .PHONY: demo acceptance benchmark test coverage soak docs train furniture surfaces lint venv clean
 
 demo: venv  ## a ROS 2 graph turns defocused frames into scored metric depth
@@ -27,11 +30,11 @@ benchmark: venv  ## what the node sustains on this machine; ARGS='network --devi
 acceptance: venv  ## a board at 1.99 m, 100 frames over ROS 2, pass or fail
 	$(VENV)/bin/acceptance $(ARGS)
 
-test: venv  ## linter and tests
-	$(VENV)/bin/python -m pytest $(ARGS)
+test: venv  ## linter and tests, in two processes; ARGS='-n 0' for one
+	$(VENV)/bin/python -m pytest $(IN_TWO) $(ARGS)
 
 coverage: venv  ## tests with the line coverage of the rooms without ROS; under 90 % fails
-	$(VENV)/bin/python -m pytest --cov=dfd_depth_ros --cov-report=term:skip-covered --cov-report=html:out/coverage $(ARGS)
+	$(VENV)/bin/python -m pytest $(IN_TWO) --cov=dfd_depth_ros --cov-report=term:skip-covered --cov-report=html:out/coverage $(ARGS)
 	$(VENV)/bin/python -m coverage report --omit='*/ros/*,*/cli/*' --fail-under=90 --format=total
 
 soak: venv  ## 10 000 frames and 2 000 training steps in memory that stays flat

@@ -58,7 +58,7 @@ setup(
         'tqdm',
     ],
     extras_require={
-        'test': ['hypothesis', 'mypy', 'pytest<9', 'pytest-cov', 'pytest-timeout', 'ruff', *MODELS],
+        'test': ['hypothesis', 'mypy', 'pytest<9', 'pytest-cov', 'pytest-timeout', 'pytest-xdist', 'ruff', *MODELS],
         'docs': ['mkdocs<2', 'mkdocs-material'],
         'ros-wheels': [
             'ros-rclpy',

@@ -153,11 +153,12 @@ def test_weights_that_are_too_large_are_not_even_kept(ros, monkeypatch):
     monkeypatch.setattr(hot_swap, 'MOST_BYTES', 1000)
     with Bench() as bench:
         bench.node._hot_swap._store(to_weights_message(bytes(1001)))
-        bench.status(lambda level, text, values: text == 'weights on the topic have 1001 bytes; 1000 is the most')
+        sentence = 'weights on the topic have 1001 bytes; 1000 is the most'
+        bench.status(lambda level, text, values: values['last_error'] == sentence)
         assert bench.node._hot_swap._message is None
         bench.node._hot_swap._store(to_weights_message(bytes(1000)))
         sentence = 'weights from the topic are truncated or not a safetensors file'
-        bench.status(lambda level, text, values: text == sentence)
+        bench.status(lambda level, text, values: values['last_error'] == sentence)
 
 
 def test_the_promises_stand_in_the_document():
