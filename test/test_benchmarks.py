@@ -38,13 +38,14 @@ def test_machine_has_no_commit_outside_of_a_checkout(monkeypatch, tmp_path):
     assert machine.machine()['commit'] is None
 
 
-def test_network_counts_frames_and_parameters():
+def test_network_counts_frames_and_parameters(monkeypatch):
+    monkeypatch.setattr(network, 'depth_anything', lambda device: {'fps': 2.0})
     model = DfdModel(next(iter(ARCHITECTURES)))
     numbers = network.run(DepthEstimator(model, 'cpu'), LENS, size=(64, 48), frames=4)
     assert (numbers['size'], numbers['frames']) == ([64, 48], 4)
     assert 0 < numbers['parameters'] <= 5_000_000
     assert 0 < numbers['latency_ms']['p50'] <= numbers['latency_ms']['p95'] <= numbers['latency_ms']['p99']
-    assert numbers['fps'] > 0
+    assert numbers['fps'] > 0 and numbers['ratio_to_depth_anything_v2_small'] == numbers['fps'] / 2.0
 
 
 def test_data_counts_scenes():

@@ -12,9 +12,8 @@ from dfd_depth_ros.networks.posterior import (
     cross_entropy,
     estimate,
     far_share,
+    impossible,
     magnitude,
-    masked,
-    possible,
     quantile,
     shares,
     sides,
@@ -84,12 +83,12 @@ def test_cross_entropy_against_its_twin_and_at_an_edge():
 def test_what_is_impossible_gets_no_probability():
     at_infinity = torch.tensor([5.0, 0.0])
     logits = torch.zeros(2, BINS, 1, 1, dtype=torch.float64)
-    both = masked(logits, possible(at_infinity)).softmax(1)
+    both = (logits + impossible(at_infinity)).softmax(1)
     above = CLASSES.flatten() > 5.6
     assert float(both[0, above].sum()) < 1e-9 and float(both[0, ~above].sum()) == pytest.approx(1)
-    assert float(cross_entropy(masked(logits, possible(at_infinity))[:1], torch.full((1, 1, 4, 4), 5.0))) < 5
+    assert float(cross_entropy((logits + impossible(at_infinity))[:1], torch.full((1, 1, 4, 4), 5.0))) < 5
     for side, far in (('behind', 1.0), ('front', 0.0)):
-        share = far_share(masked(logits, possible(at_infinity, side)).softmax(1))
+        share = far_share((logits + impossible(at_infinity, side)).softmax(1))
         np.testing.assert_allclose(share.flatten(), far, atol=1e-9)
 
 
@@ -149,6 +148,22 @@ def test_an_estimate_leans_to_the_near_side_of_two():
         found.append(float(posterior.decided(probability, gain, focus)))
     assert found[0] == pytest.approx(-6, abs=0.8) and found[1] == pytest.approx(-6, abs=0.8)
     assert found[2] == pytest.approx(4.5, abs=0.8)
+
+
+def test_the_odds_of_the_sides_are_raised_before_the_median():
+    """The twin: each class times the power of its side's share, then the median."""
+    torch.manual_seed(1)
+    probability, gain, focus = (
+        shares(2 * torch.randn(2, BINS, 5, 7)),
+        torch.tensor([6.0, 20.0]),
+        torch.tensor([1.0, 0.4]),
+    )
+    depth = 1 / (focus[:, None, None, None] - centres(probability) / gain[:, None, None, None]).clamp(min=1 / 60)
+    weighted = probability * depth**-posterior.LEAN
+    halves = weighted.unflatten(1, (2, BINS // 2))
+    raised = halves * (halves.sum(2, keepdim=True) / weighted.sum(1)[:, None, None]) ** (posterior.RESOLVE - 1)
+    (slowly,) = quantile(raised.flatten(1, 2), 0.5)
+    torch.testing.assert_close(posterior.decided(probability, gain, focus), slowly, atol=0.02, rtol=0.001)
 
 
 def test_on_one_side_it_is_where_the_weighted_error_is_least():

@@ -32,29 +32,45 @@ def bump(coc: float, width: float = 0.12) -> torch.Tensor:
 
 @pytest.mark.parametrize('coc', [-9.0, -3.0, -0.4, 0.0, 0.7, 2.0, 6.0, 12.0])
 def test_coc_read_at_half_the_size_is_doubled(coc):
-    found = scales.doubled(bump(coc / 2), (1, 1)).softmax(1)
+    found = scales.doubled(bump(coc / 2)).softmax(1)
     assert float(posterior.quantile(found, 0.5)[0]) == pytest.approx(coc, abs=0.06 * (1 + abs(coc)))
 
 
 @pytest.mark.parametrize('coc', [-4.0, 0.3, 5.0])
 def test_distribution_is_that_of_the_twin(coc):
     logits = bump(coc, 0.4)
-    found = scales.doubled(logits, (1, 1)).softmax(1).flatten().numpy()
+    found = scales.doubled(logits).softmax(1).flatten().numpy()
     np.testing.assert_allclose(found, doubled_slowly(logits.softmax(1).flatten().numpy()), atol=1e-6)
 
 
 def test_the_side_is_kept_and_a_constant_in_the_logits_means_nothing():
     logits = torch.logaddexp(bump(3.0), bump(-3.0) - 1.0)
     before = posterior.far_share(logits.softmax(1))
-    after = scales.doubled(logits, (1, 1)).softmax(1)
+    after = scales.doubled(logits).softmax(1)
     assert float(posterior.far_share(after)) == pytest.approx(float(before), abs=0.02)
-    torch.testing.assert_close(scales.doubled(logits + 7.0, (1, 1)).softmax(1), after)
+    torch.testing.assert_close(scales.doubled(logits + 7.0).softmax(1), after)
+
+
+def test_opinions_are_weighed_and_what_cannot_be_is_ruled_out():
+    """The twin: enlarged first, then weighed, then masked."""
+    closer, wider, trust = (
+        torch.randn(2, posterior.BINS, 6, 9),
+        torch.randn(2, posterior.BINS, 3, 5),
+        torch.tensor([0.7, 0.2]),
+    )
+    never = posterior.impossible(torch.tensor([4.0, 9.0]))
+    larger = torch.nn.functional.interpolate(scales.doubled(wider), scale_factor=2, mode='bilinear')[..., :6, :9]
+    slowly = torch.where(never < 0, -torch.inf, 0.7 * closer + 0.2 * larger)
+    found = scales.pooled(closer, wider, trust, never)
+    torch.testing.assert_close(found.softmax(1), slowly.softmax(1), atol=1e-5, rtol=1e-4)
 
 
 def test_cells_come_out_at_their_places():
     logits = torch.zeros(1, posterior.BINS, 4, 5)
     logits[..., 2, 3] = 1.0
-    found = scales.doubled(logits, (7, 9)) - scales.doubled(torch.zeros_like(logits), (7, 9))
+    closer, both, never = torch.zeros(1, posterior.BINS, 7, 9), torch.ones(2), torch.zeros(1, posterior.BINS, 1, 1)
+    found, before = (scales.pooled(closer, wider, both, never) for wider in (logits, torch.zeros_like(logits)))
+    found = found - before
     assert found.shape == (1, posterior.BINS, 7, 9)
     assert np.unravel_index(int(found[0, 10].argmax()), (7, 9))[0] in (4, 5)
     assert np.unravel_index(int(found[0, 10].argmax()), (7, 9))[1] in (6, 7)

@@ -18,6 +18,9 @@ from dfd_depth_ros.optics.lens import Lens
 LENS_CHANNELS = 10
 CELL = 4  # pixels on a side of a cell of the distribution
 NEIGHBOURS = 9
+STRONGEST = (
+    30.0  # logit of belonging to a cell: beyond it nothing else counts, and its exponential is far from overflow
+)
 
 
 def lens_state(lens: Lens, height: int, width: int, centre: tuple[float, float] | None = None) -> list[float]:
@@ -50,7 +53,7 @@ class DepthNet(nn.Module):
         units = _in_lens_units(defocus, lens).to(defocus.features.dtype)
         body = self.body(self.enter(torch.cat([defocus.features, units], 1)))
         joined = self.join(upsample(self.narrow(body), 2) + defocus.features)
-        belong = self.belong(joined).float().unflatten(1, (NEIGHBOURS, CELL**2))
+        belong = self.belong(joined).clamp_(-STRONGEST, STRONGEST).float().unflatten(1, (NEIGHBOURS, CELL**2))
         return defocus.logits + self.head(joined).float(), belong
 
 

@@ -10,7 +10,7 @@ from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.blocks import fuse
 from dfd_depth_ros.networks.defocus import Defocus, DefocusNet
 from dfd_depth_ros.networks.depth import CELL, NEIGHBOURS, DepthNet
-from dfd_depth_ros.networks.scales import doubled, halved, padded
+from dfd_depth_ros.networks.scales import halved, padded, pooled
 from dfd_depth_ros.optics.residual import LensResidual
 
 ARCHITECTURES: dict[str, dict[str, dict]] = {
@@ -89,10 +89,9 @@ class DfdModel(nn.Module):
         image, lens = padded(image), self.residual(lens)
         defocus, logits, belong = self._look(image, lens)
         smaller, its_lens = halved(image, lens)
-        wider = doubled(self._look(padded(smaller), its_lens)[1], logits.shape[-2:])
-        logits = self.trust[0] * logits + self.trust[1] * wider
-        logits = posterior.masked(logits, posterior.possible(lens[:, 0] * lens[:, 1], side))
-        return Distribution(logits, belong, lens, defocus)
+        wider = self._look(padded(smaller), its_lens)[1]
+        never = posterior.impossible(lens[:, 0] * lens[:, 1], side)
+        return Distribution(pooled(logits, wider, self.trust, never), belong, lens, defocus)
 
     def _look(self, image, lens):
         defocus = self.defocus_net(image)
@@ -128,8 +127,9 @@ def to_pixels(cells: torch.Tensor, belong: torch.Tensor, size: torch.Size | tupl
     (B, 9, 16, H/4, W/4). Returns the (B, C, *size) pixels at the upper left."""
     batch, channels, height, width = cells.shape
     around = unfold(pad(cells, (1, 1, 1, 1), mode='replicate'), 3).view(batch, channels, NEIGHBOURS, height, width)
-    weights = belong.permute(0, 3, 4, 1, 2).softmax(-2).flatten(0, 2)
+    around = pad(around.permute(0, 3, 4, 1, 2).flatten(0, 2), (0, 0, 0, 1), value=1.0)  # ones collect the weights
+    weights = belong.permute(0, 3, 4, 1, 2).flatten(0, 2).exp()
     with torch.autocast(cells.device.type, enabled=False):  # as (B H/4 W/4) small products of matrices
-        mixed = torch.bmm(around.permute(0, 3, 4, 1, 2).flatten(0, 2).contiguous(), weights)
-    pixels = mixed.view(batch, height, width, channels, CELL, CELL).permute(0, 3, 1, 4, 2, 5)
+        mixed = torch.bmm(around, weights)
+    pixels = (mixed[:, :-1] / mixed[:, -1:]).view(batch, height, width, channels, CELL, CELL).permute(0, 3, 1, 4, 2, 5)
     return pixels.reshape(batch, channels, CELL * height, CELL * width)[..., : size[0], : size[1]]

@@ -40,18 +40,14 @@ def centres(like: torch.Tensor) -> torch.Tensor:
     return symexp(torch.linspace(-_REACH, _REACH, BINS, device=like.device, dtype=like.dtype))[:, None, None]
 
 
-def possible(at_infinity: torch.Tensor, side: str = 'both') -> torch.Tensor:
-    """Which classes can be true. at_infinity: (B,) CoC in pixels of a point at infinity. side: `Lens.side`.
-    Returns (B, BINS, 1, 1) bool, with the class just above infinity, which shares in a CoC of nearly that."""
+def impossible(at_infinity: torch.Tensor, side: str = 'both') -> torch.Tensor:
+    """Logits, to be added, that rule out what cannot be. at_infinity: (B,) CoC in pixels of a point at infinity. side:
+    `Lens.side`. Returns (B, BINS, 1, 1): zero for what can be, with the class just above infinity, which shares in a
+    CoC of nearly that."""
     index = torch.arange(BINS, device=at_infinity.device)
     below = index <= torch.ceil((symlog(at_infinity)[:, None] + _REACH) / _STEP).clamp(max=BINS - 1)
     half = {'both': index >= 0, 'behind': index >= BINS // 2, 'front': index < BINS // 2}[side]
-    return (below & half)[..., None, None]
-
-
-def masked(logits: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-    """Logits with what is not allowed ruled out."""
-    return torch.where(allowed, logits, _NEVER)
+    return (_NEVER * ~(below & half))[..., None, None]
 
 
 def shares(logits: torch.Tensor) -> torch.Tensor:
@@ -78,10 +74,17 @@ def cross_entropy(logits: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
 def quantile(probability: torch.Tensor, *shares: float) -> tuple[torch.Tensor, ...]:
     """CoC in pixels, (B, 1, H, W) for each share, below which that share of the (B, BINS, H, W) distribution lies; its
     sum need not be one. Differentiable in the probabilities."""
-    probability = probability.movedim(1, -1)
-    cumulative = probability.cumsum(-1)
-    wanted = cumulative[..., -1:] * torch.cat([cumulative.new_full((1,), share) for share in shares])
-    cumulative = cumulative.sub_(probability, alpha=0.5).contiguous()
+    mass = probability.movedim(1, -1)
+    cumulative = mass.cumsum(-1)
+    return _reached(
+        mass, cumulative, cumulative[..., -1:] * torch.cat([mass.new_full((1,), share) for share in shares])
+    )
+
+
+def _reached(mass, cumulative, wanted):
+    """CoC in pixels, (B, 1, H, W) for each of (B, H, W, N) masses wanted, below which so much of the (B, H, W, BINS)
+    mass lies. cumulative: its running sum, which is used up."""
+    cumulative = cumulative.sub_(mass, alpha=0.5).contiguous()
     upper = torch.searchsorted(cumulative.detach(), wanted.contiguous()).clamp(1, BINS - 1)
     below, above = cumulative.gather(-1, upper - 1), cumulative.gather(-1, upper)
     place = upper - 1 + ((wanted - below) / (above - below).clamp(min=1e-9)).clamp(0, 1)
@@ -101,10 +104,15 @@ def decided(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor) 
     likely as each other lies between them, where nothing is: the odds of the sides are taken to the power RESOLVE.
     gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/accuracy.md tells how both numbers were chosen."""
     inverse_depth = focus[:, None, None, None] - centres(probability) / gain[:, None, None, None]
-    weighted = probability * inverse_depth.detach().clamp(min=_FARTHEST) ** LEAN
-    halves = weighted.unflatten(1, (2, BINS // 2))
-    share = halves.sum(2, keepdim=True) / weighted.sum(1, keepdim=True)[:, None]
-    return quantile((halves * share ** (RESOLVE - 1)).flatten(1, 2), 0.5)[0]
+    mass = (probability * inverse_depth.detach().clamp(min=_FARTHEST) ** LEAN).movedim(1, -1)
+    cumulative = mass.cumsum(-1)
+    near, both = (cumulative[..., last : last + 1].clone() for last in (BINS // 2 - 1, BINS - 1))
+    far = both - near
+    counts, other = ((side / both).clamp(min=1e-6) ** (RESOLVE - 1) for side in (near, far))  # a unit of mass of a side
+    middle = (counts * near + other * far) / 2
+    beyond = middle - counts * near
+    wanted = torch.where(beyond < 0, middle / counts, near + beyond / other)  # no mass need be multiplied one by one
+    return _reached(mass, cumulative, wanted)[0]
 
 
 def far_share(probability: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,8 @@ STRIDE = 32
 
 def padded(image: torch.Tensor) -> torch.Tensor:
     """(B, C, H, W) with sides that are multiples of STRIDE, by repeating the last row and column."""
-    height, width = image.shape[-2:]
-    return pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode='replicate')
+    right, below = -image.shape[-1] % STRIDE, -image.shape[-2] % STRIDE
+    return pad(image, (0, right, 0, below), mode='replicate') if right or below else image
 
 
 def halved(image: torch.Tensor, lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,11 +26,21 @@ def halved(image: torch.Tensor, lens: torch.Tensor) -> tuple[torch.Tensor, torch
     return avg_pool2d(image, 2), torch.stack([gain / 2, focus, fx / 2, (x - 0.5) / 2, (y - 0.5) / 2], -1)
 
 
-def doubled(logits: torch.Tensor, size: torch.Size | tuple[int, int]) -> torch.Tensor:
-    """Logits of signed CoC (B, BINS, h, w) of a picture of half the size, as logits of the picture itself, of which the
-    upper left (H, W) cells are returned; h and w are at least half of them."""
-    stretched = torch.einsum('kj,bjhw->bkhw', _stretch(logits), logits) + _density(logits)
-    return interpolate(stretched, scale_factor=2, mode='bilinear', align_corners=False)[..., : size[0], : size[1]]
+def pooled(closer: torch.Tensor, wider: torch.Tensor, trust: torch.Tensor, never: torch.Tensor) -> torch.Tensor:
+    """What both looks say, (B, BINS, H, W). closer: logits of the picture, (B, BINS, H, W). wider: those of half its
+    size, (B, BINS, h, w), h and w at least half of H and W. trust: (2,) in the two. never: (B, BINS, 1, 1), far below
+    zero for what cannot be. All that is done before enlarging costs a quarter."""
+    small = trust[1] * doubled(wider) + never
+    large = interpolate(small, scale_factor=2, mode='bilinear', align_corners=False)
+    return torch.addcmul(large[..., : closer.shape[-2], : closer.shape[-1]], closer, trust[0])
+
+
+def doubled(logits: torch.Tensor) -> torch.Tensor:
+    """Logits of signed CoC (B, BINS, h, w) of a picture of half the size, as logits of CoC in the picture itself."""
+    stretched = (
+        logits.movedim(1, -1) @ _stretch(logits).T
+    )  # the classes of a pixel side by side, see `posterior.shares`
+    return stretched.movedim(-1, 1) + _density(logits)
 
 
 def _stretch(like: torch.Tensor) -> torch.Tensor:
