@@ -171,6 +171,20 @@ def test_what_it_costs_does_not_grow_with_the_picture():
     assert max(smoother._past.grey.shape) == CELLS
 
 
+@pytest.mark.parametrize('name', STEADIERS)
+def test_no_pixel_goes_farther_than_its_own_reading_and_the_past(name):
+    """Cells of two by two pixels, all far so far; then three pixels of each are read as near. What the filter takes off
+    the mean of the cell would put the fourth behind infinity."""
+    far, size = 0.25, (CELLS // 2, 2 * CELLS)
+    smoother, q = Smoother(name), torch.full(size, far)
+    for index in range(12):
+        smoother(texture(size=size), LENS, reading(q, size, sigma=0.2), index / 10)
+    q[::2], q[1::2, ::2] = 0.6, 0.6
+    given = reading(q, size, sigma=0.2)
+    found = smoother(texture(size=size), LENS, given, 1.2)[0]
+    assert float(found.min()) > 0.8 * far
+
+
 def test_on_grid_means_over_cells():
     q = torch.arange(20.0).reshape(4, 5)
     small = on_grid(reading(q, (4, 5)), 2)

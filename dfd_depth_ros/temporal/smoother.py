@@ -103,11 +103,16 @@ def _on_pixels(reading: Reading, small: Reading, steady, step: int):
     def large(*fields):
         return [enlarged(field, step)[:height, :width] for field in fields]
 
-    added, ratio, further = large(
-        steady.inverse_depth - small.inverse_depth, steady.sigma / small.sigma, steady.far - small.far
+    inverse, added, ratio, further = large(
+        steady.inverse_depth,
+        steady.inverse_depth - small.inverse_depth,
+        steady.sigma / small.sigma,
+        steady.far - small.far,
     )
-    fresh = (reading.inverse_depth + added, reading.sigma * ratio, (reading.far + further).clamp(0, 1))
-    if bool(fresh[0].sum().isfinite()):
+    farthest = torch.minimum(reading.inverse_depth, inverse)  # where a cell is near and far at once, sums lead astray
+    moved = torch.maximum(reading.inverse_depth + added, farthest)
+    fresh = (moved, reading.sigma * ratio, (reading.far + further).clamp(0, 1))
+    if bool(moved.sum().isfinite()):
         return fresh
-    held = large(steady.inverse_depth, steady.sigma, steady.far)
+    held = inverse, *large(steady.sigma, steady.far)
     return tuple(torch.where(new.isfinite(), new, old) for new, old in zip(fresh, held, strict=True))
