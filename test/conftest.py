@@ -2,10 +2,16 @@
 
 import contextlib
 import fcntl
+import os
 import pathlib
 import tempfile
 
 import pytest
+
+if (
+    'PYTEST_XDIST_WORKER' in os.environ
+):  # threads of two processes that wait for each other's cores take ten times as long
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 @contextlib.contextmanager

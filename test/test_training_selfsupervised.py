@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.optics.formation import form, planes_between
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.optics.residual import LensResidual
@@ -15,7 +16,7 @@ from dfd_depth_ros.scenes.frame import Intrinsics
 from dfd_depth_ros.splatting.layered import LayeredRenderer
 from dfd_depth_ros.training import losses
 from dfd_depth_ros.training.keyframes import Keyframes, difference, paired, to_keyframe
-from dfd_depth_ros.training.rerender import Look, rerendering
+from dfd_depth_ros.training.rerender import Look, looks, rerendering
 
 LENS = Lens(0.05, 1.4, 5e-5, 0.5)
 ALL = torch.ones(1, 24, 32)
@@ -133,6 +134,21 @@ def test_pairs_need_poses_or_a_still_scene():
     assert not paired(keyframe(), keyframe(refocused, place=(0.1, 0, 0)))  # too little in common
     assert not paired(keyframe(), keyframe())
     assert not paired(keyframe(), keyframe(refocused, shape=(48, 64)))
+    assert not paired(keyframe(), keyframe(replace(refocused, side='behind')))
+
+
+@pytest.mark.parametrize('whole', [False, True])
+def test_two_keyframes_are_read_at_once_as_one_by_one(whole):
+    torch.manual_seed(0)
+    model = DfdModel().eval()
+    frames = [keyframe(shape=(64, 96)), keyframe(replace(LENS, focus_dioptre=0.6), seed=1, pose=False, shape=(64, 96))]
+    reader = model if whole else None
+    both = looks(model, frames, (16, 32), (32, 64), reader)
+    for found, frame in zip(both, frames, strict=True):
+        (alone,) = looks(model, [frame], (16, 32), (32, 64), reader)
+        assert found.coc.shape == found.inverse_depth.shape == (1, 32, 64)
+        for name in ('image', 'lens', 'pose', 'coc', 'inverse_depth'):
+            torch.testing.assert_close(getattr(found, name), getattr(alone, name), atol=1e-4, rtol=1e-4)
 
 
 def test_camera_info_gives_the_rays():

@@ -18,7 +18,7 @@ from dfd_depth_ros.splatting.renderer import Renderer
 from dfd_depth_ros.training.data import Batch, Pairs, expose
 from dfd_depth_ros.training.keyframes import Keyframe
 from dfd_depth_ros.training.losses import log_depth_loss
-from dfd_depth_ros.training.rerender import WEIGHTS, known, look, rerendering
+from dfd_depth_ros.training.rerender import WEIGHTS, looks, rerendering
 
 MARGIN = 0.005  # relative improvement below which a change is not worth it
 SYNTHETIC_LOSS = 1.05  # of the error on made-up scenes, relative to the weights that shipped
@@ -91,10 +91,7 @@ class Gate:
         keyframes hold, where only the lens changes; None: each window is read by `model`."""
         found, spreads = [], []
         for one, other, corner in places:
-            a, b = (
-                look(model, frame, corner, self._size, known(reader, frame) if reader else None)
-                for frame in (one, other)
-            )
+            a, b = looks(model, (one, other), corner, self._size, reader)
             _, terms = rerendering(self._renderer, a, b, model.residual.psf_scale())
             found.append(sum(WEIGHTS[name] * float(terms[name]) for name in ('photometric', 'consistency')))
             spreads.append(float(a.inverse_depth.log().std()))

@@ -72,9 +72,11 @@ def difference(one: Keyframe, other: Keyframe) -> float:
 
 
 def paired(one: Keyframe, other: Keyframe) -> bool:
-    """Whether two keyframes can teach each other: of one size, not alike, and either with poses near each other or of
-    one still scene."""
-    if one is other or one.image.shape != other.image.shape or difference(one, other) < 1:
+    """Whether two keyframes can teach each other: of one size and one side of focus, not alike, and either with poses
+    near each other or of one still scene."""
+    if one is other or one.image.shape != other.image.shape or one.told.side != other.told.side:
+        return False
+    if difference(one, other) < 1:
         return False
     if one.pose is None or other.pose is None:
         return float(abs(one.thumbnail - other.thumbnail).mean()) < SAME_CONTENT

@@ -27,7 +27,7 @@ from dfd_depth_ros.training.gate import Decision, Gate, window
 from dfd_depth_ros.training.keyframes import Keyframes, to_keyframe
 from dfd_depth_ros.training.live_report import Diary
 from dfd_depth_ros.training.losses import anchor_loss
-from dfd_depth_ros.training.rerender import known, look, rerendering, total
+from dfd_depth_ros.training.rerender import looks, rerendering, total
 
 HISTORY = 4  # accepted weights that can be rolled back to
 WORTH = 0.02  # relative improvement below which a stage is left for the next
@@ -212,17 +212,13 @@ class OnlineLearner:
         self._anchors = [shipped[name] for name, _ in networks]
         groups = [{'params': list(lens), 'lr': STAGES['lens']}]
         groups += [{'params': self._networks, 'lr': STAGES[stage]}] if networks else []
-        self._optimizer = torch.optim.Adam(groups, betas=(0.8, 0.95))
+        self._optimizer = torch.optim.Adam(groups, betas=(0.8, 0.95), fused=True)
 
     def _train(self) -> dict[str, float]:
         pairs = self.keyframes.training_pairs
         one, other = pairs[self._random.integers(len(pairs))]
         corner, model = window(self._random, one, self.config.window), self._candidate
-        only_lens = self._stage == 'lens'
-        a, b = (
-            look(model, frame, corner, self.config.window, known(self._accepted, frame) if only_lens else None)
-            for frame in (one, other)
-        )
+        a, b = looks(model, (one, other), corner, self.config.window, self._accepted if self._stage == 'lens' else None)
         _, terms = rerendering(self._renderer, a, b, model.residual.psf_scale())
         loss = total(terms, model) + ANCHOR * anchor_loss(self._networks, self._anchors)
         self._optimizer.zero_grad(set_to_none=True)

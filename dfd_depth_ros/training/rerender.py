@@ -6,6 +6,7 @@ effects speak: parallax, where the camera moved by a known way, and the change o
 And both keyframes, read on their own, must imply one depth (Siamese).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,21 +48,30 @@ def known(model: DfdModel, frame: Keyframe) -> torch.Tensor:
     return frame.reading['seen']
 
 
-def look(model: DfdModel, frame: Keyframe, corner: tuple[int, int], size: tuple[int, int], seen=None) -> Look:
-    """Read the window of `size` (h, w) at `corner` (row, column). With `seen` (`known` of the frame) the networks are
-    spared, and only the residual of the lens is differentiable."""
+def looks(
+    model: DfdModel,
+    frames: Sequence[Keyframe],
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    reader: DfdModel | None = None,
+) -> list[Look]:
+    """Read one window of `size` (h, w) at `corner` (row, column) of several keyframes of one camera, in one pass of the
+    networks. reader: a model whose readings of whole keyframes (`known`) stand in for them; then only the residual of
+    the lens is differentiable."""
     row, column = corner
     place = np.s_[:, row : row + size[0], column : column + size[1]]
-    image, told = frame.image[place], frame.lens - frame.lens.new_tensor([0, 0, 0, column, row])
-    if seen is None:
+    image = torch.stack([frame.image[place] for frame in frames])
+    told = torch.stack([frame.lens for frame in frames]) - image.new_tensor([0, 0, 0, column, row])
+    if reader is None:
         with mixed(image.device, image.is_cuda):
-            prediction = model(image[None], told[None], frame.told.side, decide=False)
-        coc, lens = prediction.coc[0], prediction.lens[0]
+            prediction = model(image, told, frames[0].told.side, decide=False)
+        coc, lens = prediction.coc, prediction.lens
     else:
-        coc, lens = model.residual.without_base_blur(seen[place]), model.residual(told[None])[0]
-    inverse = (lens[1] - coc / lens[0]).clamp(FARTHEST, NEAREST)
-    pose = torch.eye(4, device=image.device) if frame.pose is None else frame.pose
-    return Look(image, lens, pose, coc, inverse)
+        seen = torch.stack([known(reader, frame)[place] for frame in frames])
+        coc, lens = model.residual.without_base_blur(seen), model.residual(told)
+    inverse = (lens[:, 1, None, None, None] - coc / lens[:, 0, None, None, None]).clamp(FARTHEST, NEAREST)
+    poses = [torch.eye(4, device=image.device) if frame.pose is None else frame.pose for frame in frames]
+    return [Look(*parts) for parts in zip(image, lens, poses, coc, inverse, strict=True)]
 
 
 def rerendering(renderer: Renderer, one: Look, other: Look, psf_scale: torch.Tensor) -> tuple[torch.Tensor, dict]:
