@@ -18,9 +18,7 @@ from dfd_depth_ros.optics.lens import Lens
 LENS_CHANNELS = 10
 CELL = 4  # pixels on a side of a cell of the distribution
 NEIGHBOURS = 9
-STRONGEST = (
-    30.0  # logit of belonging to a cell: beyond it nothing else counts, and its exponential is far from overflow
-)
+STRONGEST = 30.0  # logit of belonging to a cell: nothing beside it counts, and its exponential is far from overflow
 
 
 def lens_state(lens: Lens, height: int, width: int, centre: tuple[float, float] | None = None) -> list[float]:

@@ -76,9 +76,8 @@ def quantile(probability: torch.Tensor, *shares: float) -> tuple[torch.Tensor, .
     sum need not be one. Differentiable in the probabilities."""
     mass = probability.movedim(1, -1)
     cumulative = mass.cumsum(-1)
-    return _reached(
-        mass, cumulative, cumulative[..., -1:] * torch.cat([mass.new_full((1,), share) for share in shares])
-    )
+    wanted = cumulative[..., -1:] * torch.cat([mass.new_full((1,), share) for share in shares])
+    return _reached(mass, cumulative, wanted)
 
 
 def _reached(mass, cumulative, wanted):

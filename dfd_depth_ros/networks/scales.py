@@ -37,10 +37,8 @@ def pooled(closer: torch.Tensor, wider: torch.Tensor, trust: torch.Tensor, never
 
 def doubled(logits: torch.Tensor) -> torch.Tensor:
     """Logits of signed CoC (B, BINS, h, w) of a picture of half the size, as logits of CoC in the picture itself."""
-    stretched = (
-        logits.movedim(1, -1) @ _stretch(logits).T
-    )  # the classes of a pixel side by side, see `posterior.shares`
-    return stretched.movedim(-1, 1) + _density(logits)
+    side_by_side = logits.movedim(1, -1)  # the classes of a pixel, see `posterior.shares`
+    return (side_by_side @ _stretch(logits).T).movedim(-1, 1) + _density(logits)
 
 
 def _stretch(like: torch.Tensor) -> torch.Tensor:
