@@ -8,9 +8,8 @@ import tempfile
 
 import pytest
 
-if (
-    'PYTEST_XDIST_WORKER' in os.environ
-):  # threads of two processes that wait for each other's cores take ten times as long
+# Threads of two processes that wait for each other's cores take ten times as long.
+if 'PYTEST_XDIST_WORKER' in os.environ:
     os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
