@@ -80,6 +80,7 @@ class Straight:
         self.worker = self.node._worker
 
     def settle(self):
+        wait(lambda: not (self.node._hot_swap and self.node._hot_swap.is_testing()), 'the end of the test of weights')
         wait(lambda: not self.node.monitor.counts()['pending'] and not self.worker._errand, 'the end of the work')
         assert self.worker._thread.is_alive() and self.node._worker is self.worker
 
@@ -145,7 +146,7 @@ def test_every_hostile_lens_and_camera_meets_an_image(straight):
 
 
 def test_the_trainer_survives_its_callbacks(ros, tmp_path):
-    values = LENS | BY_MESSAGE | {'nice': 0, 'state_dir': str(tmp_path), 'budget': 1.0, 'pose.wait_s': 0.0}
+    values = LENS | BY_MESSAGE | {'background': False, 'state_dir': str(tmp_path), 'budget': 1.0, 'pose.wait_s': 0.0}
     values = {name: value for name, value in values.items() if name in trainer_node.TRAINER_PARAMETERS}
     learner = FakeLearner()
     node = trainer_node.TrainerNode(

@@ -99,7 +99,7 @@ def test_topics_of_the_depth_node_are_those_of_the_page(ros, source):
 def test_topics_and_services_of_the_trainer_are_those_of_the_page(ros, tmp_path, source):
     from trainer_bench import FakeLearner
 
-    values = LENS | {'lens.source': source, 'state_dir': str(tmp_path), 'nice': 0}
+    values = LENS | {'lens.source': source, 'state_dir': str(tmp_path), 'background': False}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node = TrainerNode(make=lambda settings: FakeLearner(), parameter_overrides=overrides)
     try:

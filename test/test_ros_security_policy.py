@@ -97,7 +97,7 @@ def make_depth(values):
 
 
 def make_trainer(values, folder):
-    settings = LENS | values | {'state_dir': str(folder), 'nice': 0}
+    settings = LENS | values | {'state_dir': str(folder), 'background': False}
     return TrainerNode(make=FakeLearner, parameter_overrides=overrides(settings))
 
 

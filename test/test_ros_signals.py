@@ -142,7 +142,7 @@ def offline_script(kind, tmp_path):
     save_weights(tmp_path / 'untrained.safetensors', DfdModel(), {})
     values = {'weights': str(tmp_path / 'untrained.safetensors'), 'device': 'cpu'}
     if kind == 'TrainerNode':
-        values |= {'state_dir': str(tmp_path / 'state'), 'nice': 0}
+        values |= {'state_dir': str(tmp_path / 'state'), 'background': False}
     module = {'DepthNode': 'depth_node', 'TrainerNode': 'trainer_node'}[kind]
     return OFFLINE.format(events=EVENTS, module=module, kind=kind, values=values)
 

@@ -38,7 +38,8 @@ except KeyboardInterrupt:
 def start(folder, log, **values):
     """A trainer with the quick learner in a process of its own; it needs no camera."""
     arguments = ['--ros-args']
-    for name, value in (LENS | {'state_dir': str(folder), 'budget': 1.0} | values).items():
+    quick = {'state_dir': str(folder), 'budget': 1.0, 'background': False}
+    for name, value in (LENS | quick | values).items():
         arguments += ['-p', f'{name}:={json.dumps(value)}']
     path = os.pathsep.join([str(share_directory()), str(Path(__file__).parent)])
     with open(log, 'ab') as output:
@@ -136,10 +137,10 @@ def test_killed_at_any_instant_the_next_one_goes_on(ros, tmp_path):
 @pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly_and_it_steps_back_behind_others(ros, tmp_path, signal_number):
     log, folder = tmp_path / 'log', tmp_path / 'state'
-    process = start(folder, log, nice=7)
+    process = start(folder, log, background=True)
     try:
         wait(lambda: (folder / 'state.json').exists() or process.poll() is not None, 'a saved state')
-        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(os.nice(0) + 7, 19)
+        assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
         process.send_signal(signal_number)
         assert process.wait(30) == 0, log.read_text()
     finally:

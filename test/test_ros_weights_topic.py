@@ -137,7 +137,7 @@ def test_an_image_in_work_is_finished_with_the_weights_it_began_with():
         bench.send(0, picture(red=30))
         wait(lambda: bench.since()['inputs'] == 1 and not bench.node._worker._waiting)
         bench.publish(as_data(depth=5.0))
-        wait(lambda: bench.node._hot_swap._message)
+        wait(lambda: bench.node._hot_swap._ready)
         bench.send(1)
         wait(lambda: bench.since()['inputs'] == 2)
         opened.append(True)
@@ -202,7 +202,7 @@ def test_weights_that_come_while_the_node_is_inactive_wait_for_it():
     with WeightsBench(LENS | {'autostart': False}) as bench:
         bench.node.trigger_configure()
         bench.publish(as_data(depth=6.0))
-        wait(lambda: bench.node._hot_swap._message)
+        wait(lambda: bench.node._hot_swap._ready)
         bench.facts(weights_source='file')
         bench.node.trigger_activate()
         bench.facts(weights_source='topic')

@@ -113,7 +113,7 @@ class TrainerBench(NodeBench):
 
     def __init__(self, folder, learner=FakeLearner, parameters=LENS, **options):
         self.learners = []
-        values = LENS | {'nice': 0, 'state_dir': str(folder), 'budget': 1.0} | parameters
+        values = LENS | {'background': False, 'state_dir': str(folder), 'budget': 1.0} | parameters
         overrides = [Parameter(name, value=value) for name, value in values.items()]
 
         def make(settings):

@@ -1,5 +1,7 @@
 """DepthEstimator: frame and lens state in, depth with its sigma and CoC out. The one call that everything else uses."""
 
+import copy
+
 import numpy as np
 import torch
 
@@ -96,6 +98,13 @@ class DepthEstimator:
         """The same networks on another device, without a past; this one must not be used any more."""
         model = self.model.float()  # half precision is for the new device to decide on
         return make_estimator(model, self.digest, to_device(device), self.temporal_filter, self.graphs)
+
+    def apart(self) -> 'DepthEstimator':
+        """The same networks without a past and without graphs, to be tried in another thread."""
+        other = copy.copy(self)
+        other._predict = other._networks
+        other.reset()
+        return other
 
     def _reading(self, prediction, lens) -> Reading:
         """A prediction in dioptres, as filters want it."""

@@ -1,7 +1,6 @@
 """Other weights for an estimator that is in service: tested before, watched after, and taken back where they fail."""
 
 import collections
-import copy
 from collections.abc import Callable
 
 import cv2
@@ -26,22 +25,19 @@ def candidate_estimator(data: bytes, present: DepthEstimator) -> DepthEstimator:
     model, _, sha = from_bytes(data, NAME)
     candidate = make_estimator(model, sha, present.device, present.temporal_filter, present.graphs)
     picture, lens = _test_picture(), Lens(0.05, 2.0, 5e-5, 0.5)
-    found = candidate.estimate(picture, lens)
+    found = candidate.apart().estimate(picture, lens)
     if not (np.isfinite(found.depth).all() and np.isfinite(found.sigma).all()):
         raise ValueError(f'weights {NAME} fail the self-test: depth or sigma of the test picture is not finite')
     if not (found.sigma > 0).all():
         raise ValueError(f'weights {NAME} fail the self-test: sigma of the test picture is not positive')
-    spare = copy.copy(present)  # the filter of the present one keeps its past
-    spare.reset()
-    if _spread(found) < FLAT_SHARE * _spread(spare.estimate(picture, lens)):
+    if _spread(found) < FLAT_SHARE * _spread(present.apart().estimate(picture, lens)):
         raise ValueError(f'weights {NAME} fail the self-test: depth of the test picture is flat')
-    candidate.reset()
     return candidate
 
 
 class ReplaceableEstimator:
     """An estimator whose weights may be replaced between two frames; otherwise used like `DepthEstimator`, and by one
-    thread at a time.
+    thread at a time but for `candidate`.
 
     first: the estimator to begin with. make(data, present) -> estimator: `candidate_estimator`. warn(sentence): called
     when replaced weights fail on live frames and the estimator before them is in service again; their digest is refused
@@ -61,22 +57,26 @@ class ReplaceableEstimator:
     def __getattr__(self, name):
         return getattr(self.present, name)
 
-    def replace(self, data: bytes, pin: str = '') -> bool:
-        """Take the content of a weights file into service. pin: the only SHA-256 that is accepted, empty for any.
-        Returns False where it is in service already. Raises ValueError in one sentence and then changes nothing."""
+    def candidate(self, data: bytes, pin: str = ''):
+        """The content of a weights file as an estimator to `take`, None where it is in service already. In any thread,
+        also while frames are served. pin: the only SHA-256 that is accepted, empty for any. Raises ValueError in one
+        sentence."""
         sha = digest(data)
         if pin and sha != pin.lower():
             raise ValueError(f'weights {NAME} have the digest {sha}; weights_pin allows only {pin}')
         if sha in self._refused:
             raise ValueError(f'weights {NAME} with the digest {sha} are refused: {self._refused[sha]}')
-        if sha == self.present.digest:
-            return False
-        candidate = self._make(data, self.present)
+        present = self.present
+        return None if sha == present.digest else self._make(data, present)
+
+    def take(self, candidate):
+        """Take a candidate into service, between two frames."""
+        if candidate.device != self.present.device:  # which has moved since
+            candidate = candidate.on(self.present.device)
         self._before, self._source_before = self.present, self.source
         self.present, self.source = candidate, 'topic'
         self._limit = MOST_SIGMA * float(np.median(self._usual)) if self._usual else np.inf
         self._failures = 0
-        return True
 
     def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None, *place) -> Estimate:
         """As `DepthEstimator.estimate`; where replaced weights have failed, it is the estimate of those before."""

@@ -97,7 +97,7 @@ class DepthNode(LifecycleNode):
             self._reach = Reach(self.settings['weights'], self.settings['range.max_sigma_share'])
             self._told_reach = False
             self._outputs = Outputs(self, self._on_incompatible_qos)
-            self._subscribe()
+            self._subscribe(estimator)
         except Exception as error:
             self._release()
             if not self.context.ok():
@@ -153,21 +153,26 @@ class DepthNode(LifecycleNode):
         for part in (self._inputs, self._poses, self._outputs):
             if part:
                 part.destroy()
+        if self._hot_swap:
+            self._hot_swap.end(STOP_TIMEOUT_S)
         self._estimator = self._outputs = self._inputs = self._poses = self._hot_swap = None
         memory.give_back()
 
     # Input: store, nothing else
 
-    def _subscribe(self) -> None:
+    def _subscribe(self, estimator) -> None:
         self._inputs = Inputs(self, self.settings, self._lens, self.monitor, self._on_image, WITHOUT_CAMERA)
         self._poses = PoseSource(self, self.settings, self._inputs, self.monitor)
         if self.settings['weights_topic']:
-            self._hot_swap = HotSwap(self._inputs, self.monitor, self._on_weights)
+            self._hot_swap = HotSwap(self._inputs, self.monitor, estimator, self._pin, self._on_weights)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         if self._worker:
             self.monitor.received()
             self._worker.offer(message)
+
+    def _pin(self) -> str:
+        return self.settings['weights_pin']
 
     def _on_weights(self) -> None:
         if self._worker:
@@ -256,7 +261,7 @@ class DepthNode(LifecycleNode):
 
     def _swap(self) -> None:
         if self._hot_swap:
-            self._hot_swap.apply(self._estimator, self.settings['weights_pin'])
+            self._hot_swap.apply()
 
     def _on_way_back(self, text: str) -> None:
         self.monitor.condition('weights', text)

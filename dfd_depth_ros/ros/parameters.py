@@ -109,7 +109,7 @@ TRAINER_PARAMETERS = {
     'threads': DEPTH_PARAMETERS['threads']._replace(default=1),
     'pose.wait_s': DEPTH_PARAMETERS['pose.wait_s']._replace(default=0.1),
     'budget': Spec(0.5, 'Share of time that is spent on training; 0: none.', high=1.0, live=True),
-    'nice': Spec(10, 'How far the process steps back behind others; 0: not at all.', high=19),
+    'background': Spec(True, 'Run only on cores that nothing else wants at the moment.'),
     'state_dir': Spec('', 'Folder of what was learned; empty: ~/.ros/dfd_depth_ros/trainer, or under $ROS_HOME.'),
     'resume': Spec(True, 'Go on from state_dir at start.'),
     'report_dir': Spec('', 'Folder of pictures and curves, renewed while training; empty: none.'),

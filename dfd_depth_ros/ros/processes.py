@@ -11,6 +11,8 @@ from pathlib import Path
 
 from dfd_depth_ros.ros.dds import large_image_profile
 
+NICEST = 19
+
 
 def graph_environment(domain: int | None = None) -> dict[str, str]:
     """Environment of an isolated graph: a domain (random between 1 and 101 unless given), discovery on this machine
@@ -42,14 +44,24 @@ def start_node(name: str, parameters: dict, environment: dict[str, str], log: Pa
         )
 
 
-def step_back(nice: int, group: Path = Path('/proc/self/autogroup')) -> None:
-    """Make this thread, and those that it starts, so much nicer to other processes. Linux weighs the processes of one
-    session against each other by `nice`, but sessions against each other by the nice value of their group: where this
-    process has a session of its own, that is set too. Source: sched(7), "The autogroup feature"."""
-    reached = os.nice(nice)
+def in_background() -> None:
+    """Let this thread, and those that it starts, run only on cores that nothing else wants, and give way at once. The
+    threads of a network wait for each other at every operation, so each turn on a core that another process takes
+    stops them all; a nicer process still takes its turns. Source: sched(7), SCHED_IDLE."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):  # no Linux, or not allowed
+        os.nice(NICEST)
+
+
+def step_back(group: Path = Path('/proc/self/autogroup')) -> None:
+    """`in_background` for a process that does nothing else. Linux weighs the processes of one session against each
+    other, and sessions against each other by the nice value of their group: where this process has a session of its
+    own, that is set too. Source: sched(7), "The autogroup feature"."""
+    in_background()
     if os.getsid(0) == os.getpid() and group.exists():
         with suppress(OSError):  # not allowed in some containers, where sessions are not weighed either
-            group.write_text(str(reached))
+            group.write_text(str(NICEST))
 
 
 def stop_process(process: subprocess.Popen, patience_s: float = 10.0) -> int:

@@ -50,7 +50,8 @@ class TrainerNode(Node):
         super().__init__('trainer_node', **options)
         self.monitor = Monitor(self._log, usual=('newer', 'paused'))
         self.settings = declare(self, TRAINER_PARAMETERS)
-        step_back(self.settings['nice'])
+        if self.settings['background']:
+            step_back()
         self._lens, self._last_stamp, self._loop = LensSource(), 0, None
         self._lens.configure(self.settings)
         overrides = QoSOverridingOptions.with_default_policies()
