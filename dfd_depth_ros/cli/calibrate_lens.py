@@ -15,7 +15,7 @@ from dfd_depth_ros.estimation.blur import read_table
 from dfd_depth_ros.estimation.estimator import load_estimator
 from dfd_depth_ros.estimation.lens_readings import CalibrationDataError
 from dfd_depth_ros.estimation.lens_sweep import fit_sweep
-from dfd_depth_ros.evaluation import lens_report
+from dfd_depth_ros.evaluation import lens_check, lens_report
 from dfd_depth_ros.evaluation.runs import open_frames, strict
 from dfd_depth_ros.optics.lens import Lens
 from dfd_depth_ros.scenes.frame import Frame
@@ -23,6 +23,10 @@ from dfd_depth_ros.scenes.lens_files import read_lens, write_lens
 
 WEIGHTS = 'models/dfd_small.safetensors'
 MODES = ('auto', 'target', 'depth', 'sweep')
+KEPT = (
+    'the lens is kept as told: with the one that half of the frames fit, depth of the other half is worse (AbsRel '
+    '{told:.3f} to {fitted:.3f} +- {doubt:.3f})'
+)
 MOST_PICTURES = 40  # of a target, that are compared
 
 
@@ -73,7 +77,11 @@ def _calibrate(options) -> tuple[dict, Lens, dict | None]:
     lens = read_lens(options.lens) if options.lens else None
     estimator, table = load_estimator(options.weights, options.device), read_table(options.weights)
     frames = open_frames(options.input, lens)
-    told = (frame if lens is None else replace(frame, lens=lens) for frame in frames)
+
+    def as_told():
+        return (frame if lens is None else replace(frame, lens=lens) for frame in frames)
+
+    told = as_told()
     first = next(told, None)
     if first is None:
         raise CalibrationDataError('there is no frame')
@@ -82,15 +90,21 @@ def _calibrate(options) -> tuple[dict, Lens, dict | None]:
     rest = tqdm(told, total=len(frames) - 1, unit='frame', desc='calibrate_lens', disable=None)
     about = {'weights_digest': estimator.digest, 'device': estimator.device}
     if options.mode in ('target', 'depth') or (options.mode == 'auto' and first.depth is not None):
-        return _with_depth(itertools.chain([first], rest), options.mode, estimator.model, table, about)
+        return _with_depth(itertools.chain([first], rest), as_told, options.mode, estimator, table, about)
     return _from_sweep([first, *rest], estimator.model, table, about)
 
 
-def _with_depth(frames, mode, model, table, about):
+def _with_depth(frames, again, mode, estimator, table, about):
     shown: list[Frame] = []  # pictures of a target, as long as they can be that
-    readings, left_out = lens_readings.gather(_kept(frames, shown, mode), model)
+    readings, left_out = lens_readings.gather(_kept(frames, shown, mode), estimator.model)
     notes = lens_readings.check(readings, table)
     found, mode, why = _of_target(shown, lens_fit.fit(readings, table), mode)
+    checked = lens_check.check(again(), readings, table, estimator) if mode == 'depth' else None
+    if checked:
+        about |= {f'abs_rel_{name}': value for name, value in vars(checked).items()}
+        if checked.is_worse:
+            found = replace(found, values=lens_fit.NOTHING | {'base_px': found.values['base_px']})
+            why = [*why, KEPT.format(**vars(checked))]
     lens = lens_fit.calibrated(shown[0].lens, found)
     if notes and lens.quality == 'CALIBRATED':
         lens = replace(lens, quality='APPROXIMATE')

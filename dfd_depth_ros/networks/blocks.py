@@ -1,5 +1,8 @@
 """The bricks of both networks: convolutions with batch normalisation, residual pairs, and a U-shaped body."""
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
 import torch
 from torch import nn
 
@@ -39,12 +42,13 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(conv(lower, upper, kernel=1) for upper, lower in pairs)
         self.merge = nn.ModuleList(conv(upper, upper) for upper, _ in pairs)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor, told: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """told: what to add to each level below the first one, if anything."""
         kept = []
-        for level, down in zip(self.levels[:-1], self.down, strict=True):
+        for level, down, more in zip_longest(self.levels[:-1], self.down, told):
             x = level(x)
             kept.append(x)
-            x = down(x)
+            x = down(x) if more is None else down(x) + more
         x = self.levels[-1](x)
         for skip, up, merge in zip(reversed(kept), reversed(self.up), reversed(self.merge), strict=True):
             x = merge(skip + self.raised(up, x))

@@ -9,6 +9,7 @@ weights therefore serves every camera.
 
 import torch
 from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from dfd_depth_ros.networks.blocks import UNet, conv, upsample
 from dfd_depth_ros.networks.defocus import Defocus
@@ -33,13 +34,15 @@ class DepthNet(nn.Module):
     and, for each pixel of a cell, logits of the cells around it that it belongs to (B, 9, 16, H/4, W/4; Teed and Deng,
     "RAFT", ECCV 2020). H and W of the picture are multiples of 32.
 
-    features: channels of `Defocus.features`. widths, blocks: of the body at 1/8, 1/16 and 1/32.
+    features: channels of `Defocus.features`. widths, blocks: of the body at 1/8, 1/16 and 1/32. context: channels of
+    what `ContextNet` tells, 0 for nothing.
     """
 
-    def __init__(self, features: int, widths: tuple[int, ...], blocks: tuple[int, ...]):
+    def __init__(self, features: int, widths: tuple[int, ...], blocks: tuple[int, ...], context: int = 0):
         super().__init__()
         self.enter = conv(features + LENS_CHANNELS, widths[0], stride=2)
         self.body = UNet(tuple(widths), tuple(blocks))
+        self.told = nn.ModuleList(nn.Conv2d(context, width, 1) for width in widths[1:] if context)
         self.narrow = conv(widths[0], features, kernel=1)
         self.join = conv(features, features)
         self.head = nn.Conv2d(features, BINS, 1)
@@ -47,12 +50,24 @@ class DepthNet(nn.Module):
         nn.init.zeros_(self.head.weight)  # begin with what DefocusNet reads
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, defocus: Defocus, lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, defocus: Defocus, lens: torch.Tensor, context: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """context: what `ContextNet` tells, (B, C, h, w) with h and w 1/16 or 1/32 of H and W; None for nothing."""
         units = _in_lens_units(defocus, lens).to(defocus.features.dtype)
-        body = self.body(self.enter(torch.cat([defocus.features, units], 1)))
+        entered = self.enter(torch.cat([defocus.features, units], 1))
+        told = [] if context is None else [tell(context) for tell in self.told]
+        body = self.body(entered, [_resized(more, entered.shape[-1] >> n) for n, more in enumerate(told, 1)])
         joined = self.join(upsample(self.narrow(body), 2) + defocus.features)
         belong = self.belong(joined).clamp_(-STRONGEST, STRONGEST).float().unflatten(1, (NEIGHBOURS, CELL**2))
         return defocus.logits + self.head(joined).float(), belong
+
+
+def _resized(maps, width):
+    """(B, C, h, w) maps of twice, once or half that width."""
+    if maps.shape[-1] > width:
+        return avg_pool2d(maps, 2)
+    return maps if maps.shape[-1] == width else upsample(maps, 2)
 
 
 def _in_lens_units(defocus: Defocus, lens: torch.Tensor) -> torch.Tensor:

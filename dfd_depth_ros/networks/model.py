@@ -1,4 +1,4 @@
-"""Both networks as one: picture and lens in, signed CoC with its sigma and sign probability out."""
+"""The networks as one: picture and lens in, signed CoC with its sigma and sign probability out."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,22 @@ from torch.nn.functional import pad, unfold
 
 from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.blocks import fuse
+from dfd_depth_ros.networks.context import ContextNet
 from dfd_depth_ros.networks.defocus import Defocus, DefocusNet
 from dfd_depth_ros.networks.depth import CELL, NEIGHBOURS, DepthNet
-from dfd_depth_ros.networks.scales import halved, padded, pooled
+from dfd_depth_ros.networks.scales import STRIDE, halved, padded, pooled
 from dfd_depth_ros.optics.residual import LensResidual
 
-ARCHITECTURES: dict[str, dict[str, dict]] = {
+ARCHITECTURES: dict[str, dict] = {
     'dfd_small': {
         'defocus': {'fine': 16, 'quarter': 40, 'eighth': 96, 'blocks': 2},
         'depth': {'widths': (64, 112, 160), 'blocks': (1, 1, 2)},
+        'context': 96,
     },
     'dfd_base': {  # as large as 20 MB of weights allow
         'defocus': {'fine': 32, 'quarter': 64, 'eighth': 144, 'blocks': 3},
         'depth': {'widths': (112, 160, 192), 'blocks': (1, 2, 2)},
+        'context': 0,
     },
 }
 
@@ -59,7 +62,7 @@ class Prediction:
 
 
 class DfdModel(nn.Module):
-    """DefocusNet and DepthNet of a named architecture.
+    """DefocusNet, ContextNet and DepthNet of a named architecture.
 
     image: (B, 3, H, W) gamma-encoded RGB in 0..1, any size. lens: (B, 5), see `lens_state`.
     side: which side of focus is possible, 'both', 'behind' or 'front'. sigma_scale: calibration of sigma found after
@@ -74,9 +77,10 @@ class DfdModel(nn.Module):
         if architecture not in ARCHITECTURES:
             raise ValueError(f'unknown architecture {architecture!r}; there are {", ".join(ARCHITECTURES)}')
         shape = ARCHITECTURES[architecture]
-        self.architecture = architecture
+        self.architecture, context = architecture, shape['context']
         self.defocus_net = DefocusNet(**shape['defocus'])
-        self.depth_net = DepthNet(features=shape['defocus']['quarter'], **shape['depth'])
+        self.context_net = ContextNet(context) if context else None
+        self.depth_net = DepthNet(features=shape['defocus']['quarter'], **shape['depth'], context=context)
         self.residual = LensResidual()
         self.trust = nn.Parameter(torch.full((2,), 0.5))  # in the picture as it is, and at half the size
         self.register_buffer('sigma_scale', torch.ones(()))
@@ -87,15 +91,18 @@ class DfdModel(nn.Module):
     def distribution(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both') -> Distribution:
         """What the networks say about each cell, from two looks (`networks.scales`)."""
         image, lens = padded(image), self.residual(lens)
-        defocus, logits, belong = self._look(image, lens)
         smaller, its_lens = halved(image, lens)
-        wider = self._look(padded(smaller), its_lens)[1]
+        smaller = padded(smaller)
+        context = self.context_net(smaller) if self.context_net else None
+        here = None if context is None else context[..., : image.shape[-2] // STRIDE, : image.shape[-1] // STRIDE]
+        defocus, logits, belong = self._look(image, lens, here)
+        wider = self._look(smaller, its_lens, context)[1]
         never = posterior.impossible(lens[:, 0] * lens[:, 1], side)
         return Distribution(pooled(logits, wider, self.trust, never), belong, lens, defocus)
 
-    def _look(self, image, lens):
+    def _look(self, image, lens, context):
         defocus = self.defocus_net(image)
-        return defocus, *self.depth_net(defocus, lens)
+        return defocus, *self.depth_net(defocus, lens, context)
 
     def read(self, found: Distribution, size: torch.Size | tuple[int, int], decide: bool = True) -> Prediction:
         """One CoC with its sigma and side for each of (H, W) pixels. decide: see `posterior.decided`; what is to

@@ -37,15 +37,16 @@ def save_weights(path: Path, model: DfdModel | video.VideoDepthNet, record: dict
     return digest(data)
 
 
-def load_weights(path: Path, kind: dict = DFD) -> tuple:
-    """Read a model, a DfdModel or with `kind` VIDEO a VideoDepthNet. Returns it, its training record and the SHA-256 of
-    the file. Raises WeightsError."""
+def load_weights(path: Path, kind: dict = DFD, new: tuple[str, ...] = ()) -> tuple:
+    """Read a model, a DfdModel or with `kind` VIDEO a VideoDepthNet. new: beginnings of names that the file may lack,
+    which are then as in an untrained model. Returns it, its training record and the SHA-256 of the file. Raises
+    WeightsError."""
     path = Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f'weights {path} cannot be read: {error.strerror}') from None
-    return from_bytes(data, str(path), kind)
+    return from_bytes(data, str(path), kind, new)
 
 
 def to_bytes(model: DfdModel | video.VideoDepthNet, record: dict) -> bytes:
@@ -59,9 +60,9 @@ def to_bytes(model: DfdModel | video.VideoDepthNet, record: dict) -> bytes:
     return len(header).to_bytes(8, 'little') + header + data[end:]
 
 
-def from_bytes(data: bytes, name: str, kind: dict = DFD) -> tuple:
-    """A model, its training record and digest from the content of a weights file. name: what messages call it. Raises
-    WeightsError."""
+def from_bytes(data: bytes, name: str, kind: dict = DFD, new: tuple[str, ...] = ()) -> tuple:
+    """A model, its training record and digest from the content of a weights file. name: what messages call it. new: see
+    `load_weights`. Raises WeightsError."""
     metadata = _metadata(name, data)
     if metadata.get('format') != FORMAT:
         raise WeightsError(
@@ -72,7 +73,8 @@ def from_bytes(data: bytes, name: str, kind: dict = DFD) -> tuple:
     try:
         model = kind[metadata['architecture']]()
         state = load(data)
-        model.load_state_dict(state, strict=True)
+        untrained = {key: value for key, value in model.state_dict().items() if new and key.startswith(new)}
+        model.load_state_dict(untrained | state, strict=True)
         record = json.loads(metadata.get('record', '{}'))
     except (SafetensorError, RuntimeError, ValueError) as error:
         reason = ' '.join(str(error).split())[:300]

@@ -47,6 +47,9 @@ class HotSwap:
             self._message, thread = None, self._thread
         if thread:
             thread.join(timeout_s)
+        self._estimator = self._ready = (
+            None  # callbacks that rclpy still knows hold this, and it must not hold networks
+        )
 
     def _store(self, message: UInt8MultiArray) -> None:
         if len(message.data) > MOST_BYTES:
@@ -63,13 +66,14 @@ class HotSwap:
     def _run(self) -> None:
         in_background()
         compute_alone()
+        estimator = self._estimator
         while (message := self._next()) is not None:
             try:
-                candidate = self._estimator.candidate(bytes(message.data), self._pin())
+                candidate = estimator.candidate(bytes(message.data), self._pin())
             except Exception as error:
                 self._monitor.error('weights', sentence(error))
                 continue
-            if candidate:
+            if candidate and self._estimator:
                 with self._lock:
                     self._ready = candidate
                 self._on_ready()

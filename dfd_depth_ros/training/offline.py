@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
@@ -31,13 +32,16 @@ from dfd_depth_ros.training.schedule import rate
 from dfd_depth_ros.training.validation import calibrate_sigma, validate
 
 SAVE_EVERY = 100  # steps from one checkpoint to the next
+CONTEXT = ('context_net.', 'depth_net.told.')  # what weights from before there was a ContextNet lack
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run. steps: optimiser steps. pairs: scenes a step. fresh: of these, new ones (the rest are replayed
     with a new sensor). size: crop in pixels, a multiple of 32. replay: pairs remembered. validation_pairs: held out,
-    another seed. start: weights file to start from; empty: at random. without: a part of the training that is left out
+    another seed. start: weights file to start from; empty: at random. context: file with the weights of
+    EfficientNet-Lite0 (`make context`), for a ContextNet that begins; weights to start from may lack it then. frozen:
+    parts of the model that stay as they are, such as defocus_net. without: a part of the training that is left out
     (`training.ablation.PARTS`). reblur: weight of the loss that blurs one picture of a pair to the other one. motion:
     share of the pictures that are smeared by motion. photographs: folder of photographs to paint scenes with, instead
     of those that scikit-image ships. rgbd: frames folders with all-in-focus pictures and depth to make scenes from.
@@ -46,6 +50,8 @@ class TrainConfig:
 
     architecture: str = 'dfd_small'
     start: str = ''
+    context: str = ''
+    frozen: tuple[str, ...] = ()
     steps: int = 8000
     pairs: int = 6
     fresh: int = 3
@@ -92,8 +98,10 @@ class Run:
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device):
         torch.manual_seed(config.seed)
         self.config, self.folder, self.device = config, folder, device
-        model = load_weights(resolve_path(config.start))[0] if config.start else make_model(config.architecture)
+        model = _begun(config)
         take_out(cast(DfdModel, model), config.without)
+        for part in _frozen(model, config):
+            part.requires_grad_(False)
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
         self.optimizer = torch.optim.AdamW(
@@ -120,6 +128,32 @@ class Run:
             )
         load_parts((self.model, self.average, self.optimizer, self.schedule), state['parts'])
         self.step, self.best, self.seconds = state['step'], state['best'], state['seconds']
+
+
+def _begun(config: TrainConfig) -> nn.Module:
+    """The model to begin with."""
+    new = CONTEXT if config.context else ()
+    start = load_weights(resolve_path(config.start), new=new)[0] if config.start else None
+    model = start or make_model(config.architecture)
+    if not config.context:
+        return model
+    net = getattr(model, 'context_net', None)
+    if net is None:
+        raise ValueError(f'{config.architecture} has no ContextNet; leave `context` out')
+    try:
+        state = torch.load(resolve_path(config.context), weights_only=True)
+    except Exception as error:  # of many kinds, by what is in the file
+        reason = str(error).partition('\n')[0] or type(error).__name__
+        raise ValueError(f'context {config.context} cannot be read: {reason}') from None
+    net.features.adopt(state)
+    return model
+
+
+def _frozen(model: nn.Module, config: TrainConfig) -> list[nn.Module]:
+    parts = dict(model.named_children())
+    if unknown := set(config.frozen) - set(parts):
+        raise ValueError(f'frozen names {", ".join(sorted(unknown))}; the model has {", ".join(parts)}')
+    return [parts[name] for name in config.frozen]
 
 
 def train(config: TrainConfig, folder: Path, device: str = 'cpu', batches: Sequence[Batch] = ()) -> dict:
@@ -166,6 +200,8 @@ def train_on(run: Run, batch: Batch) -> dict[str, float]:
     """One optimiser step on a batch, which is on the device of the run. Returns the losses by name; a gradient that is
     not finite changes nothing."""
     run.model.train()
+    for part in _frozen(run.model, run.config):
+        part.eval()
     image = batch.image.contiguous(memory_format=torch.channels_last)
     with mixed(run.device, pays(run.device)):
         found = run.model.distribution(image, batch.lens)

@@ -201,7 +201,7 @@ class OnlineLearner:
         if stage == 'norm':
             parts += [part for part in self._candidate.modules() if isinstance(part, nn.BatchNorm2d)]
         if stage == 'all':
-            parts = [self._candidate]
+            parts = [self._candidate.defocus_net, self._candidate.depth_net]
         for part in parts:
             part.requires_grad_(True)
         lens = set(self._candidate.residual.parameters())
