@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from std_msgs.msg import UInt8MultiArray
 
@@ -24,18 +25,22 @@ class HotSwap:
         self._monitor, self._estimator, self._pin, self._on_ready = monitor, estimator, pin, on_ready
         self._lock = threading.Lock()
         self._message: UInt8MultiArray | None = None
-        self._ready = None
+        self._ready: Any = None  # an estimator
         self._thread: threading.Thread | None = None
         inputs.subscribe(UInt8MultiArray, 'weights', self._store, qos.latched())
 
     def apply(self) -> None:
         """Take the weights that passed, if there are any, into service. Called between two images."""
         with self._lock:
-            ready, self._ready = self._ready, None
-        if ready:
-            self._estimator.take(ready)
+            ready, self._ready, estimator = self._ready, None, self._estimator
+        if not (ready and estimator):
+            return
+        try:
+            estimator.take(ready)
             self._monitor.condition('weights', '')
-        show_weights(self._monitor, self._estimator)
+        except Exception as error:
+            self._monitor.error('weights', sentence(error))
+        show_weights(self._monitor, estimator)
 
     def is_testing(self) -> bool:
         """Whether a message is in work or waits."""
@@ -47,9 +52,8 @@ class HotSwap:
             self._message, thread = None, self._thread
         if thread:
             thread.join(timeout_s)
-        self._estimator = self._ready = (
-            None  # callbacks that rclpy still knows hold this, and it must not hold networks
-        )
+        with self._lock:  # rclpy may still hold the callback, and so this object, which must not hold the networks
+            self._estimator = self._ready = None
 
     def _store(self, message: UInt8MultiArray) -> None:
         if len(message.data) > MOST_BYTES:
@@ -73,9 +77,9 @@ class HotSwap:
             except Exception as error:
                 self._monitor.error('weights', sentence(error))
                 continue
-            if candidate and self._estimator:
-                with self._lock:
-                    self._ready = candidate
+            with self._lock:
+                self._ready = candidate if self._estimator else None
+            if candidate:
                 self._on_ready()
 
     def _next(self) -> UInt8MultiArray | None:
