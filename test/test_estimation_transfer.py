@@ -15,7 +15,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 def test_a_batch_holds_the_picture_in_0_to_1():
     batch = transfer.to_batch(IMAGE, 'cpu')
     assert batch.shape == (1, 3, 6, 8) and batch.dtype == torch.float32
-    assert batch.is_contiguous()
+    assert batch.is_contiguous(memory_format=torch.channels_last)
     for channel in range(3):
         np.testing.assert_array_equal(batch[0, channel].numpy(), IMAGE[..., channel].astype(np.float32) / 255)
 

@@ -5,15 +5,16 @@ import torch
 
 
 def to_batch(image: np.ndarray, device: torch.device | str) -> torch.Tensor:
-    """(H, W, 3) uint8 as (1, 3, H, W) float in 0..1, contiguous, on the device. The bytes travel, not the floats; to a
-    CUDA device through page-locked memory, so that the copy does not hold up the processor."""
+    """(H, W, 3) uint8 as (1, 3, H, W) float in 0..1 on the device, channels last in memory as they came. The bytes
+    travel, not the floats; to a CUDA device through page-locked memory, so that the copy does not hold up the
+    processor."""
     if torch.device(device).type == 'cuda':
         pixels = torch.empty(image.shape, dtype=torch.uint8, pin_memory=True)
         pixels.numpy()[...] = image
         pixels = pixels.to(device, non_blocking=True)
     else:
         pixels = torch.tensor(image)
-    return pixels.permute(2, 0, 1)[None].contiguous().float().div_(255)
+    return pixels.permute(2, 0, 1)[None].float().div_(255)
 
 
 def to_arrays(tensors: tuple[torch.Tensor, ...]) -> list[np.ndarray]:

@@ -8,9 +8,9 @@ from torch import nn
 
 
 def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    """Convolution, normalisation, ReLU."""
+    """Convolution, normalisation, ReLU; of size 1 / stride."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
@@ -64,12 +64,8 @@ def upsample(x: torch.Tensor, factor: int) -> torch.Tensor:
     return nn.functional.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)
 
 
-def fuse(module: nn.Module) -> nn.Module:
-    """Fold every batch normalisation into the convolution before it, in place, for inference. Returns the module."""
-    for child in module.children():
-        if isinstance(child, nn.Sequential) and len(child) > 1 and isinstance(child[1], nn.BatchNorm2d):
-            child[0] = nn.utils.fusion.fuse_conv_bn_eval(child[0], child[1])  # type: ignore[type-var]
-            child[1] = nn.Identity()
-        else:
-            fuse(child)
-    return module
+def halved(image: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) of even sides to means over 2 x 2, (B, C, H/2, W/2). With few channels several times faster than a
+    layer that pools."""
+    rows = image[..., ::2, :] + image[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4

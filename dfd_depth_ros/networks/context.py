@@ -53,8 +53,8 @@ class Features(nn.Module):
         self.stem = _conv(3, 32, kernel=3, stride=2)
         stages, inputs = [], 32
         for count, kernel, stride, expansion, outputs in STAGES:
-            blocks = [_Block(inputs, outputs, kernel, stride, expansion)]
-            blocks += [_Block(outputs, outputs, kernel, 1, expansion) for _ in range(count - 1)]
+            blocks = [Inverted(inputs, outputs, kernel, stride, expansion)]
+            blocks += [Inverted(outputs, outputs, kernel, 1, expansion) for _ in range(count - 1)]
             stages.append(nn.Sequential(*blocks))
             inputs = outputs
         self.stages = nn.ModuleList(stages)
@@ -82,7 +82,7 @@ class Features(nn.Module):
             part.bias.data.copy_(shift - mean * gain)
 
 
-class _Block(nn.Module):
+class Inverted(nn.Module):
     """Inverted residual: wider, each channel by itself, narrower (Sandler et al., "MobileNetV2", CVPR 2018)."""
 
     def __init__(self, inputs, outputs, kernel, stride, expansion):
@@ -97,19 +97,23 @@ class _Block(nn.Module):
         return x + self.body(x) if self.adds else self.body(x)
 
 
-class _SameConv(nn.Conv2d):
+class SameConv(nn.Conv2d):
     """A convolution of stride 2, padded as TensorFlow does it: less at the upper left than at the lower right."""
 
-    def forward(self, x):
+    def surrounded(self, x: torch.Tensor) -> torch.Tensor:
+        """x with its margin."""
         before, after = (self.kernel_size[0] - 2) // 2, (self.kernel_size[0] - 1) // 2
-        return super().forward(pad(x, (before, after, before, after)))
+        return pad(x, (before, after, before, after))
+
+    def forward(self, x):
+        return super().forward(self.surrounded(x))
 
 
 def _conv(inputs, outputs, kernel=1, stride=1, groups=1):
     if stride == 1:
         part = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
     else:
-        part = _SameConv(inputs, outputs, kernel, stride, groups=groups)
+        part = SameConv(inputs, outputs, kernel, stride, groups=groups)
     return nn.Sequential(part, nn.ReLU6(inplace=True))
 
 

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dfd_depth_ros.networks.blocks import halved
+
 BLOCK = 8
 FLOOR = 1e-6  # energy that quantisation to 8 bits leaves in a coefficient
 
@@ -36,9 +38,9 @@ class LocalSpectrum(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        half = F.avg_pool2d(image.mean(1, keepdim=True), 2)
+        half = halved(image).mean(1, keepdim=True)
         with torch.autocast(image.device.type, enabled=False):  # halves of precision would drown the finest detail
-            scales = [self._energy(image, 8), self._energy(half, 4), self._energy(F.avg_pool2d(half, 2), 2)]
+            scales = [self._energy(image, 8), self._energy(half, 4), self._energy(halved(half), 2)]
         energy = torch.cat(scales, 1).contiguous(memory_format=torch.channels_last)
         around = F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)
         return torch.cat([energy, around], 1).add_(FLOOR).log_().div_(4).add_(1.5)
@@ -47,8 +49,8 @@ class LocalSpectrum(nn.Module):
         """Blocks around the centres of cells `stride` pixels wide, as rows of a matrix: several times faster on a
         processor than convolutions of one channel."""
         margin = (BLOCK - stride) // 2
-        padded = F.pad(channels, (margin,) * 4, mode='replicate')
-        blocks = padded.unfold(2, BLOCK, stride).unfold(3, BLOCK, stride).permute(0, 2, 3, 1, 4, 5)
+        channels = F.pad(channels, (margin,) * 4, mode='replicate') if margin else channels
+        blocks = channels.unfold(2, BLOCK, stride).unfold(3, BLOCK, stride).permute(0, 2, 3, 1, 4, 5)
         energy = (blocks.flatten(-2) @ self.filters).square() @ self.groups
         return energy.flatten(-2).movedim(-1, 1)
 

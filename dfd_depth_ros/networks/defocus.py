@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.functional import pixel_unshuffle
 
 from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.blocks import Residual, conv, upsample
@@ -40,7 +39,9 @@ class DefocusNet(nn.Module):
 
     def __init__(self, fine: int, quarter: int, eighth: int, blocks: int):
         super().__init__()
-        self.stem = nn.Sequential(conv(12, fine), conv(fine, fine), conv(fine, quarter, stride=2), Residual(quarter))
+        self.stem = nn.Sequential(
+            conv(3, fine, stride=2, kernel=6), conv(fine, fine), conv(fine, quarter, stride=2), Residual(quarter)
+        )
         self.down = conv(quarter, eighth, stride=2)
         self.spectrum = LocalSpectrum()
         self.mix = conv(self.spectrum.channels, eighth, kernel=1)
@@ -53,7 +54,7 @@ class DefocusNet(nn.Module):
     def forward(self, image: torch.Tensor) -> Defocus:
         mean = image.mean((1, 2, 3), keepdim=True)
         contrast = image.std((1, 2, 3), keepdim=True)
-        detail = self.stem(pixel_unshuffle((image - mean) / (contrast + 0.05), 2))
+        detail = self.stem((image - mean) / (contrast + 0.05))
         blur = self.meet(torch.cat([self.down(detail), self.mix(self.spectrum(image))], 1))
         features = self.join(detail + upsample(self.up(self.body(blur)), 2))
         logits = self.head(features).float()

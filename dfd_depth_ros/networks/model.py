@@ -7,10 +7,10 @@ from torch import nn
 from torch.nn.functional import pad, unfold
 
 from dfd_depth_ros.networks import posterior
-from dfd_depth_ros.networks.blocks import fuse
 from dfd_depth_ros.networks.context import ContextNet
 from dfd_depth_ros.networks.defocus import Defocus, DefocusNet
 from dfd_depth_ros.networks.depth import CELL, NEIGHBOURS, DepthNet
+from dfd_depth_ros.networks.fused import fuse
 from dfd_depth_ros.networks.scales import STRIDE, halved, padded, pooled
 from dfd_depth_ros.optics.residual import LensResidual
 

@@ -20,9 +20,10 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, pixel_unshuffle
 
 from dfd_depth_ros.networks import posterior
-from dfd_depth_ros.networks.blocks import Residual, UNet, conv, fuse, upsample
+from dfd_depth_ros.networks.blocks import Residual, UNet, conv, upsample
 from dfd_depth_ros.networks.defocus import Defocus
 from dfd_depth_ros.networks.depth import DepthNet
+from dfd_depth_ros.networks.fused import fuse
 from dfd_depth_ros.networks.model import Distribution, Prediction, to_pixels
 from dfd_depth_ros.networks.scales import padded
 

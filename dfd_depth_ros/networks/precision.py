@@ -19,8 +19,8 @@ def mixed(device: torch.device | str, wanted: bool = True) -> torch.autocast:
 
 
 def stored(model: DfdModel) -> DfdModel:
-    """The model with its convolutions stored in bfloat16, in place: bit for bit what `mixed` computes, without casting
-    every weight at every call. It then runs under `mixed` alone."""
+    """The model with its convolutions stored in bfloat16, in place: what `mixed` computes, without casting every
+    weight at every call (and, where `fused` adds in one pass, rounded once less). It then runs under `mixed` alone."""
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.to(torch.bfloat16)

@@ -6,8 +6,9 @@ is one of c / 2, so before that the distribution of the second look is stretched
 """
 
 import torch
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import interpolate, pad
 
+from dfd_depth_ros.networks import blocks
 from dfd_depth_ros.networks.posterior import BINS, centres, symlog
 
 STRIDE = 32
@@ -23,7 +24,7 @@ def halved(image: torch.Tensor, lens: torch.Tensor) -> tuple[torch.Tensor, torch
     """Picture of even sides and state of the lens (B, 5; `networks.depth.lens_state`) at half the size: pixels of twice
     the pitch, so gain and focal length in pixels are half of what they were."""
     gain, focus, fx, x, y = lens.unbind(-1)
-    return avg_pool2d(image, 2), torch.stack([gain / 2, focus, fx / 2, (x - 0.5) / 2, (y - 0.5) / 2], -1)
+    return blocks.halved(image), torch.stack([gain / 2, focus, fx / 2, (x - 0.5) / 2, (y - 0.5) / 2], -1)
 
 
 def pooled(closer: torch.Tensor, wider: torch.Tensor, trust: torch.Tensor, never: torch.Tensor) -> torch.Tensor:
