@@ -1,6 +1,7 @@
 """The bricks of both networks: convolutions with batch normalisation, residual pairs, and a U-shaped body."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import torch
 from torch import nn
@@ -42,13 +43,14 @@ class UNet(nn.Module):
         self.merge = nn.ModuleList(conv(upper, upper) for upper, _ in pairs)
 
     def forward(self, x: torch.Tensor, told: Sequence[torch.Tensor] = ()) -> torch.Tensor:
-        """told: what to add to each level on the way down, if anything."""
+        """told: what to add to each level below the first one, if anything."""
         kept = []
-        for index, level in enumerate(self.levels):
-            x = self.down[index - 1](x) if index else x
-            x = level(x + told[index] if told else x)
+        for level, down, more in zip_longest(self.levels[:-1], self.down, told):
+            x = level(x)
             kept.append(x)
-        for skip, up, merge in zip(reversed(kept[:-1]), reversed(self.up), reversed(self.merge), strict=True):
+            x = down(x) if more is None else down(x) + more
+        x = self.levels[-1](x)
+        for skip, up, merge in zip(reversed(kept), reversed(self.up), reversed(self.merge), strict=True):
             x = merge(skip + self.raised(up, x))
         return x
 

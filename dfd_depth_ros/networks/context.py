@@ -23,35 +23,30 @@ STAGES = (  # blocks, kernel, stride of the first one, expansion, channels; its 
     (3, 5, 1, 6, 112),
     (4, 5, 2, 6, 192),
 )
-EIGHTH, SIXTEENTH, THIRTYSECOND = 2, 4, 5  # stages that are told
+SIXTEENTH, THIRTYSECOND = 4, 5  # stages that are told
 EPSILON = 1e-3  # of its normalisation
-FORGOTTEN = 0.25  # share of what it tells that is left out in training, so that nothing hangs on one map alone
 FOREIGN = 'these are no weights of EfficientNet-Lite0'
 
 
 class ContextNet(nn.Module):
-    """(B, 3, H, W) gamma-encoded picture in 0..1, H and W multiples of 32, to what it tells each level of DepthNet:
-    (B, width / 2, H/8, W/8) of small parts, and (B, width, H/16, W/16) of what they are parts of, for two levels."""
+    """(B, 3, H, W) gamma-encoded picture in 0..1, H and W multiples of 32, to (B, width, H/16, W/16)."""
 
     def __init__(self, width: int):
         super().__init__()
         self.features = Features().requires_grad_(False)
         channels = STAGES[SIXTEENTH][-1] + STAGES[THIRTYSECOND][-1]
-        self.fine = conv(STAGES[EIGHTH][-1], width // 2, kernel=1)
         self.narrow = nn.Sequential(conv(channels, width, kernel=1), conv(width, width))
-        self.forget = nn.Dropout2d(FORGOTTEN)
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            finest, finer, coarser = self.features(image)
+            finer, coarser = self.features(image)
             features = torch.cat([finer, upsample(coarser, 2)], 1)
-        whole = self.forget(self.narrow(features))
-        return self.forget(self.fine(finest)), whole, whole
+        return self.narrow(features)
 
 
 class Features(nn.Module):
-    """EfficientNet-Lite0 with its normalisation folded into its convolutions: (B, 3, H, W) to (B, 40, H/8, W/8),
-    (B, 112, H/16, W/16) and (B, 192, H/32, W/32). Random until `adopt` gives it weights."""
+    """EfficientNet-Lite0 with its normalisation folded into its convolutions: (B, 3, H, W) to (B, 112, H/16, W/16) and
+    (B, 192, H/32, W/32). Random until `adopt` gives it weights."""
 
     def __init__(self):
         super().__init__()
@@ -64,12 +59,12 @@ class Features(nn.Module):
             inputs = outputs
         self.stages = nn.ModuleList(stages)
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, found = self.stem((image - MEAN) / SCALE), []
         for stage in self.stages:
             x = stage(x)
             found.append(x)
-        return found[EIGHTH], found[SIXTEENTH], found[THIRTYSECOND]
+        return found[SIXTEENTH], found[THIRTYSECOND]
 
     def adopt(self, state: dict[str, torch.Tensor]):
         """Take the weights of EfficientNet-Lite0: tensors in the order in which it computes, for each convolution its

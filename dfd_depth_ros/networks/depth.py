@@ -7,8 +7,6 @@ direction in which each pixel looks, and adds to the evidence of DefocusNet what
 weights therefore serves every camera.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d
@@ -36,16 +34,15 @@ class DepthNet(nn.Module):
     and, for each pixel of a cell, logits of the cells around it that it belongs to (B, 9, 16, H/4, W/4; Teed and Deng,
     "RAFT", ECCV 2020). H and W of the picture are multiples of 32.
 
-    features: channels of `Defocus.features`. widths, blocks: of the body at 1/8, 1/16 and 1/32. context: width of
-    the `ContextNet` that tells it, 0 for none.
+    features: channels of `Defocus.features`. widths, blocks: of the body at 1/8, 1/16 and 1/32. context: channels of
+    what `ContextNet` tells, 0 for nothing.
     """
 
     def __init__(self, features: int, widths: tuple[int, ...], blocks: tuple[int, ...], context: int = 0):
         super().__init__()
         self.enter = conv(features + LENS_CHANNELS, widths[0], stride=2)
         self.body = UNet(tuple(widths), tuple(blocks))
-        told = zip((context // 2, context, context), widths, strict=True) if context else ()
-        self.told = nn.ModuleList(nn.Conv2d(inputs, outputs, 1) for inputs, outputs in told)
+        self.told = nn.ModuleList(nn.Conv2d(context, width, 1) for width in widths[1:] if context)
         self.narrow = conv(widths[0], features, kernel=1)
         self.join = conv(features, features)
         self.head = nn.Conv2d(features, BINS, 1)
@@ -54,14 +51,13 @@ class DepthNet(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(
-        self, defocus: Defocus, lens: torch.Tensor, context: Sequence[torch.Tensor] = ()
+        self, defocus: Defocus, lens: torch.Tensor, context: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """context: what `ContextNet` tells, of the picture or of its half, where there is one."""
+        """context: what `ContextNet` tells, (B, C, h, w) with h and w 1/16 or 1/32 of H and W; None for nothing."""
         units = _in_lens_units(defocus, lens).to(defocus.features.dtype)
         entered = self.enter(torch.cat([defocus.features, units], 1))
-        heard = zip(self.told, context, strict=True)
-        told = [_resized(tell(maps), entered.shape[-1] >> level) for level, (tell, maps) in enumerate(heard)]
-        body = self.body(entered, told)
+        told = [] if context is None else [tell(context) for tell in self.told]
+        body = self.body(entered, [_resized(more, entered.shape[-1] >> n) for n, more in enumerate(told, 1)])
         joined = self.join(upsample(self.narrow(body), 2) + defocus.features)
         belong = self.belong(joined).clamp_(-STRONGEST, STRONGEST).float().unflatten(1, (NEIGHBOURS, CELL**2))
         return defocus.logits + self.head(joined).float(), belong

@@ -11,7 +11,7 @@ from dfd_depth_ros.networks.context import ContextNet
 from dfd_depth_ros.networks.defocus import Defocus, DefocusNet
 from dfd_depth_ros.networks.depth import CELL, NEIGHBOURS, DepthNet
 from dfd_depth_ros.networks.fused import fuse
-from dfd_depth_ros.networks.scales import cropped, halved, padded, pooled
+from dfd_depth_ros.networks.scales import STRIDE, halved, padded, pooled
 from dfd_depth_ros.optics.residual import LensResidual
 
 ARCHITECTURES: dict[str, dict] = {
@@ -93,8 +93,8 @@ class DfdModel(nn.Module):
         image, lens = padded(image), self.residual(lens)
         smaller, its_lens = halved(image, lens)
         smaller = padded(smaller)
-        context = self.context_net(smaller) if self.context_net else ()
-        here = [cropped(maps, image, smaller) for maps in context]
+        context = self.context_net(smaller) if self.context_net else None
+        here = None if context is None else context[..., : image.shape[-2] // STRIDE, : image.shape[-1] // STRIDE]
         defocus, logits, belong = self._look(image, lens, here)
         wider = self._look(smaller, its_lens, context)[1]
         never = posterior.impossible(lens[:, 0] * lens[:, 1], side)

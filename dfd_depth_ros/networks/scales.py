@@ -20,12 +20,6 @@ def padded(image: torch.Tensor) -> torch.Tensor:
     return pad(image, (0, right, 0, below), mode='replicate') if right or below else image
 
 
-def cropped(maps: torch.Tensor, image: torch.Tensor, smaller: torch.Tensor) -> torch.Tensor:
-    """(B, C, h, w) maps of `smaller`, the picture at half its size and padded, without what shows the padding."""
-    times = 2 * smaller.shape[-1] // maps.shape[-1]
-    return maps[..., : image.shape[-2] // times, : image.shape[-1] // times]
-
-
 def halved(image: torch.Tensor, lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Picture of even sides and state of the lens (B, 5; `networks.depth.lens_state`) at half the size: pixels of twice
     the pitch, so gain and focal length in pixels are half of what they were."""
