@@ -96,6 +96,13 @@ def test_weights_in_full_precision_are_cast_where_half_is_asked_for():
     assert ready(x).dtype == torch.float32
 
 
+def test_gradients_flow_through_it():
+    plain = settled(Residual(8))
+    ready, x = fuse(torch.nn.Sequential(copy.deepcopy(plain))), torch.randn(1, 8, 8, 8, requires_grad=True)
+    found, expected = (torch.autograd.grad(net(x).square().sum(), x)[0] for net in (ready, plain))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 def test_it_exports_to_plain_operators():
     ready = fuse(torch.nn.Sequential(settled(Residual(8))))
     program = torch.export.export(ready, (torch.randn(1, 8, 8, 8),))

@@ -8,7 +8,7 @@ from torch import nn
 
 
 def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    """Convolution, normalisation, ReLU; of size 1 / stride."""
+    """Convolution, normalisation, ReLU: (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False),
         nn.BatchNorm2d(outputs),

@@ -4,7 +4,7 @@ Normalisation is folded into the convolution before it. On a processor the short
 are computed by oneDNN while the numbers are at hand, not in two more passes over memory, and the weights stay arranged
 as it wants them, not anew at each call. PyTorch's compiler asks for that by operators of its own (`torch.ops.mkldnn`),
 which are called here without the compiler. They give the same numbers, but for the last bit of a sum in bfloat16. Where
-they are not, on other devices and in export, everything is done one after the other.
+they are not, on other devices, for gradients and in export, everything is done one after the other.
 """
 
 import torch
@@ -67,8 +67,7 @@ class _Fused(nn.Module):
 
     def forward(self, x, shortcut=None):
         weight = self.conv.weight
-        exact = torch.is_autocast_enabled('cpu') and torch.get_autocast_dtype('cpu') != weight.dtype
-        if not _AT_HAND or exact or weight.device.type != 'cpu' or torch.compiler.is_compiling():
+        if not _AT_HAND or x.requires_grad or weight.device.type != 'cpu' or _is_watched(weight):
             return self._one_after_the_other(x, shortcut)
         like_weight = {'dtype': weight.dtype, 'memory_format': torch.channels_last}
         x = x.to(**like_weight)
@@ -105,6 +104,12 @@ class _Shortcut(nn.Module):
 
     def forward(self, x):
         return self.last(self.before(x), x)
+
+
+def _is_watched(weight):
+    """Whether PyTorch shall cast the weight, or records what is computed."""
+    cast = torch.is_autocast_enabled('cpu') and torch.get_autocast_dtype('cpu') != weight.dtype
+    return cast or torch.compiler.is_compiling()
 
 
 def _geometry(conv):
