@@ -37,7 +37,7 @@ INPUTS = {
 class FakeEstimator:
     """Depth in metres is a tenth of the red value, sigma a hundredth of depth; `hurdle` is called before each one."""
 
-    digest, device, model_name, precision = 'd1935', 'cpu', 'fake', 'float32'
+    digest, device, model_name, precision, at_once = 'd1935', 'cpu', 'fake', 'float32', 1
 
     def __init__(self, hurdle=lambda: None):
         self.hurdle, self.lenses, self.places, self.resets = hurdle, [], [], 0
@@ -45,7 +45,8 @@ class FakeEstimator:
     def reset(self):
         self.resets += 1
 
-    def estimate(self, image, lens, stamp, *place):
+    def estimate(self, image, lens, stamp, *place, turn=lambda: None):
+        turn()
         self.lenses.append(lens)
         self.places.append(place)
         self.hurdle()

@@ -110,12 +110,19 @@ def test_the_search_finds_the_rate_of_the_node(played):
     assert found['peak_memory_mb'] > 10 and found['repetitions'] == 2
 
 
-def test_a_rate_that_was_kept_up_by_luck_is_not_confirmed(monkeypatch):
-    losses = {4.0: 0.0, 8.0: 0.03, 16.0: 0.3}
-    monkeypatch.setattr(node, '_trial', lambda graph, arrivals, rate, *_: {'asked_hz': rate, 'loss': losses[rate]})
+@pytest.mark.parametrize('most, confirmed', [(16.0, 16.0), (13.0, 12.8), (8.0, 8.0), (3.0, None)])
+def test_a_rate_that_was_kept_up_by_luck_is_not_confirmed(monkeypatch, most, confirmed):
+    asked = []
+
+    def trial(graph, arrivals, rate, *_):
+        asked.append(rate)
+        return {'asked_hz': rate, 'loss': 0.03 if rate <= most else 0.3}
+
+    monkeypatch.setattr(node, '_trial', trial)
     lucky = [{'asked_hz': rate, 'loss': 0.0} for rate in (4.0, 8.0, 16.0)]
-    assert node._confirmed(None, None, lucky, 1.0, 3, 1) == {'asked_hz': 8.0, 'loss': 0.03}
-    assert node._confirmed(None, None, lucky[2:], 1.0, 3, 1) is None
+    found = node._confirmed(None, None, lucky, 1.0, 3, 1)
+    assert (found and found['asked_hz']) == (confirmed and pytest.approx(confirmed))
+    assert asked == sorted(asked, reverse=True) and len(asked) % 3 == 0
 
 
 def test_a_fixed_rate_that_was_kept_up_counts_where_the_search_was_unlucky(played, monkeypatch):

@@ -1,6 +1,7 @@
 """Suites of `benchmark`: what they count is what happened, and every JSON says where."""
 
 import json
+import time
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from dfd_depth_ros.benchmarks import data, limit, machine, network, render
 from dfd_depth_ros.cli import benchmark
-from dfd_depth_ros.estimation.estimator import DepthEstimator, load_estimator
+from dfd_depth_ros.estimation.estimator import DepthEstimator, divided, load_estimator
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
 from dfd_depth_ros.networks.weights import save_weights
 from dfd_depth_ros.optics.lens import Lens
@@ -46,6 +47,44 @@ def test_network_counts_frames_and_parameters(monkeypatch):
     assert 0 < numbers['parameters'] <= 5_000_000
     assert 0 < numbers['latency_ms']['p50'] <= numbers['latency_ms']['p95'] <= numbers['latency_ms']['p99']
     assert numbers['fps'] > 0 and numbers['ratio_to_depth_anything_v2_small'] == numbers['fps'] / 2.0
+
+
+def test_network_looks_at_as_many_frames_at_once_as_it_is_told(monkeypatch):
+    class Slow:
+        device, precision, graphs, model = 'cpu', 'float32', False, torch.nn.Conv2d(1, 1, 1)
+        now, most, threads = 0, 0, set()
+
+        def estimate(self, image, lens):
+            self.now += 1
+            self.most, self.threads = max(self.most, self.now), self.threads | {torch.get_num_threads()}
+            time.sleep(0.01)
+            self.now -= 1
+
+    monkeypatch.setattr(network, 'depth_anything', lambda device: None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        for at_once, each in ((0, 2), (1, 4), (4, 1)):
+            slow = Slow()
+            numbers = network.run(slow, LENS, frames=12, at_once=at_once)
+            assert slow.most == numbers['at_once'] == 4 // each and slow.threads == {each}
+            assert torch.get_num_threads() == numbers['threads'] == 4
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    'threads, at_once, device, shared',
+    [
+        (8, 0, 'cpu', (2, 4)),
+        (1, 0, 'cpu', (1, 1)),
+        (2, 3, 'cpu', (2, 1)),
+        (8, 3, 'cpu', (3, 2)),
+        (8, 4, 'cuda', (1, 8)),
+    ],
+)
+def test_threads_are_shared_out(threads, at_once, device, shared):
+    assert divided(threads, at_once, device) == shared
 
 
 def test_data_counts_scenes():

@@ -34,7 +34,8 @@ class Fake:
     def reset(self):
         self.resets += 1
 
-    def estimate(self, image, lens, stamp=None, *place):
+    def estimate(self, image, lens, stamp=None, *place, turn=lambda: None):
+        turn()
         depth = np.full(image.shape[:2], 2.0, np.float32)
         depth[: round(len(depth) * self.unknown)] = np.nan
         return Estimate(depth, np.full_like(depth, self.sigma), np.zeros_like(depth), np.ones_like(depth))
@@ -135,8 +136,8 @@ def test_nearer_and_farther_scenes_are_no_fault():
     stage.offer()
     estimate = stage.live.present.estimate
 
-    def farther(*arguments):
-        found = estimate(*arguments)
+    def farther(*arguments, turn):
+        found = estimate(*arguments, turn=turn)
         return Estimate(10 * found.depth, 100 * found.sigma, found.coc, found.far_probability)
 
     stage.live.present.estimate = farther

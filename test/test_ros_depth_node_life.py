@@ -143,7 +143,8 @@ def test_bad_weights_leave_the_node_unconfigured(case, tmp_path):
         from safetensors.numpy import save_file
 
         save_file({'weight': np.zeros(3, np.float32)}, file)
-    settings = {'weights': str(file), 'device': 'cpu', 'threads': 0, 'temporal.filter': 'none', 'cuda_graphs': False}
+    settings = {'weights': str(file), 'device': 'cpu', 'threads': 0, 'images_at_once': 0}
+    settings |= {'temporal.filter': 'none', 'cuda_graphs': False}
     with pytest.raises(WeightsError) as error:
         depth_node.load_estimator(settings)
     assert str(file) in str(error.value) and '\n' not in str(error.value)

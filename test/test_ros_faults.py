@@ -39,10 +39,10 @@ class GpuEstimator(FakeEstimator):
 
     device = 'cuda'
 
-    def estimate(self, image, lens, stamp, *place):
+    def estimate(self, image, lens, stamp, *place, turn=lambda: None):
         if self.device == 'cuda' and image.shape[0] * image.shape[1] > 100:
             raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')
-        return super().estimate(image, lens, stamp)
+        return super().estimate(image, lens, stamp, turn=turn)
 
     def on(self, device):
         other = GpuEstimator(self.hurdle)

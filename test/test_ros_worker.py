@@ -1,6 +1,10 @@
-"""The worker: every item is served or dropped, exactly once and in order."""
+"""The worker: every item is served or dropped, exactly once and in order, whatever the number of hands."""
 
 import threading
+import time
+
+import numpy as np
+import pytest
 
 from dfd_depth_ros.ros.worker import Worker
 
@@ -13,7 +17,7 @@ class Bench:
         self.go, self.busy = threading.Semaphore(0), threading.Semaphore(0)
         self.worker = Worker(self.serve, self.dropped.append, capacity)
 
-    def serve(self, item):
+    def serve(self, item, turn):
         self.busy.release()
         self.go.acquire()
         self.served.append(item)
@@ -70,3 +74,101 @@ def test_an_errand_needs_no_item():
     bench, done = Bench(capacity=1), threading.Event()
     bench.worker.errand(done.set)
     assert done.wait(10) and bench.worker.stop(10)
+
+
+class Hands:
+    """A worker of several hands: `look` may be held back for each item, `done` is what came after its turn."""
+
+    def __init__(self, hands, capacity=100):
+        self.looked, self.done, self.inside, self.most = [], [], 0, 0
+        self.gates = [threading.Event() for _ in range(10)]
+        self.lock, self.dropped = threading.Lock(), []
+        self.worker = Worker(self.serve, self.dropped.append, capacity, hands)
+
+    def serve(self, item, turn):
+        with self.lock:
+            self.looked.append(item)
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        assert self.gates[item].wait(10)
+        turn()
+        self.done.append(item)
+        with self.lock:
+            self.inside -= 1
+
+    def until(self, condition):
+        end = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.001)
+
+
+def test_two_hands_look_at_two_items_at_once_and_finish_them_in_order():
+    hands = Hands(2)
+    for item in range(4):
+        hands.worker.offer(item)
+    hands.until(lambda: len(hands.looked) == 2)
+    hands.gates[1].set()  # the second one is ready first, and waits
+    time.sleep(0.02)
+    assert sorted(hands.looked) == [0, 1] and hands.done == []
+    for gate in hands.gates:
+        gate.set()
+    hands.until(lambda: len(hands.done) == 4)
+    assert hands.worker.stop(10) and hands.done == [0, 1, 2, 3] and hands.most == 2 and hands.dropped == []
+
+
+def test_an_errand_waits_for_all_hands_and_all_hands_for_the_errand():
+    hands, seen, go = Hands(3), [], threading.Event()
+    for item in range(2):
+        hands.worker.offer(item)
+    hands.until(lambda: len(hands.looked) == 2)
+
+    def errand():
+        seen.append(list(hands.done))
+        assert go.wait(10)
+        seen.append(list(hands.looked))
+
+    hands.worker.errand(errand)
+    hands.worker.offer(2)
+    time.sleep(0.02)
+    assert seen == [] and len(hands.looked) == 2  # a hand is free, and keeps away
+    for gate in hands.gates:
+        gate.set()
+    hands.until(lambda: seen)
+    time.sleep(0.02)
+    go.set()
+    hands.until(lambda: len(hands.done) == 3)
+    assert hands.worker.stop(10) and seen[0] == [0, 1] and sorted(seen[1]) == [0, 1] and hands.done == [0, 1, 2]
+
+
+@pytest.mark.parametrize('hands', [1, 2, 5])
+def test_order_holds_whatever_takes_how_long(hands):
+    rng, done, dropped = np.random.default_rng(hands), [], []
+    waits = rng.uniform(0, 0.004, 60)
+
+    def serve(item, turn):
+        time.sleep(waits[item])
+        if item % 7 == 3:
+            return  # it failed before its turn
+        turn()
+        done.append(item)
+
+    worker = Worker(serve, dropped.append, 60, hands)
+    for item in range(60):
+        worker.offer(item)
+    end = time.monotonic() + 20
+    while len(done) < 51 and time.monotonic() < end:
+        time.sleep(0.002)
+    assert worker.stop(10) and done == [item for item in range(60) if item % 7 != 3] and dropped == []
+
+
+def test_hands_stop_together_and_tell_where_one_does_not():
+    hands = Hands(2)
+    for item in range(3):
+        hands.worker.offer(item)
+    hands.until(lambda: len(hands.looked) == 2)
+    assert not hands.worker.stop(0.02) and hands.dropped == ['deactivated']
+    for gate in hands.gates:
+        gate.set()
+    hands.until(lambda: hands.done == [0, 1])
+    assert hands.worker.stop(10)

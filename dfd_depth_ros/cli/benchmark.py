@@ -57,6 +57,7 @@ def main(argv=None) -> int:
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: %(default)s)')
     parser.add_argument('--graphs', action='store_true', help='CUDA graphs, of suites network and node')
     parser.add_argument('--frames', type=int, default=30, help='of suite network (default: %(default)s)')
+    parser.add_argument('--at-once', type=int, default=0, help='frames at once, of suite network; 0: as depth_node')
     parser.add_argument('--seconds', type=float, default=5.0, help='of suite node, at each rate (default: %(default)s)')
     parser.add_argument('--repetitions', type=int, default=5, help='of suite node, at each rate (default: %(default)s)')
     parser.add_argument('--quick', action='store_true', help='of suite node: no repetitions, two seconds at each rate')
@@ -87,7 +88,9 @@ def main(argv=None) -> int:
             return 0
         estimator = load_estimator(options.weights, options.device, graphs=options.graphs)
         numbers = {
-            'network': lambda: network.run(estimator, read_lens(LENS), tuple(options.size), options.frames),
+            'network': lambda: network.run(
+                estimator, read_lens(LENS), tuple(options.size), options.frames, options.at_once
+            ),
             'limit': lambda: limit.run(estimator),
             'blur': lambda: blur.run(estimator),
             'data': lambda: data.run(_training(options.config), estimator.device, figure=options.figure),

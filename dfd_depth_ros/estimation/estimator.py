@@ -1,6 +1,7 @@
 """DepthEstimator: frame and lens state in, depth with its sigma and CoC out. The one call that everything else uses."""
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -33,9 +34,12 @@ class DepthEstimator:
 
     model: trained networks (changed in place for inference). device: 'cpu', 'cuda' or 'auto'. temporal_filter: a name
     of `temporal.filters.FILTERS`. digest: SHA-256 of the weights, for reports. half: run convolutions in bfloat16.
-    graphs: replay the networks as CUDA graphs, on a CUDA device, where they pass their test.
+    graphs: replay the networks as CUDA graphs, on a CUDA device, where they pass their test. `at_once`, an attribute:
+    how many threads may call `estimate` at once, see `turn` there.
     Raises ValueError for an unknown filter or a device that is not there.
     """
+
+    at_once = 1
 
     def __init__(
         self,
@@ -71,10 +75,12 @@ class DepthEstimator:
         stamp: float | None = None,
         pose: np.ndarray | None = None,
         camera: Intrinsics | None = None,
+        turn: Callable[[], None] = lambda: None,
     ) -> Estimate:
         """Depth of one frame. image: (H, W, 3) uint8 RGB as the camera delivered it. For the temporal filter alone:
         stamp in seconds, to notice pauses; pose (4, 4) camera-to-world and camera, both or none, to know how far it
-        moved ahead. Raises ImageError for anything but such a picture."""
+        moved ahead. turn: on a CPU several threads may look at frames at once; it is called between networks and filter
+        and has to wait until every frame before this one is done. Raises ImageError for anything but such a picture."""
         check_image(image)
         batch = to_batch(image, self.device)
         height, width = image.shape[:2]
@@ -83,6 +89,7 @@ class DepthEstimator:
         gain, focus = prediction.lens[0, :2]
         reading = self._reading(prediction, lens)
         picture = torch.tensor(image, device=self.device)
+        turn()
         inverse, sigma, far = self._smoother(picture, lens, reading, stamp, pose, camera)
         inverse = inverse.clamp(min=NEVER_BEYOND)
         depth = 1 / inverse
@@ -119,6 +126,15 @@ class DepthEstimator:
             share, coc, spread = (part[0] for part in self.model.sides(prediction))
             sides = Sides(share, focus - coc / gain, spread / gain)
         return Reading(inverse, sigma, far, gain, focus, sides)
+
+
+def divided(threads: int, at_once: int, device: str) -> tuple[int, int]:
+    """How many frames to look at at once, and with how many threads each. threads: for all of them. at_once: 0 for two
+    where there are threads for two. On a GPU it is one frame at a time, since it is all taken by one."""
+    if device.startswith('cuda'):
+        return 1, threads
+    at_once = min(at_once or 2, threads)
+    return at_once, threads // at_once
 
 
 def load_estimator(

@@ -36,8 +36,7 @@ def candidate_estimator(data: bytes, present: DepthEstimator) -> DepthEstimator:
 
 
 class ReplaceableEstimator:
-    """An estimator whose weights may be replaced between two frames; otherwise used like `DepthEstimator`, and by one
-    thread at a time but for `candidate`.
+    """An estimator whose weights may be replaced while none is in work; otherwise used like `DepthEstimator`.
 
     first: the estimator to begin with. make(data, present) -> estimator: `candidate_estimator`. warn(sentence): called
     when replaced weights fail on live frames and the estimator before them is in service again; their digest is refused
@@ -78,9 +77,14 @@ class ReplaceableEstimator:
         self._limit = MOST_SIGMA * float(np.median(self._usual)) if self._usual else np.inf
         self._failures = 0
 
-    def estimate(self, image: np.ndarray, lens: Lens, stamp: float | None = None, *place) -> Estimate:
+    def estimate(
+        self, image: np.ndarray, lens: Lens, stamp: float | None = None, *place, turn: Callable[[], None] = lambda: None
+    ) -> Estimate:
         """As `DepthEstimator.estimate`; where replaced weights have failed, it is the estimate of those before."""
-        found = self.present.estimate(image, lens, stamp, *place)
+        present = self.present
+        found = present.estimate(image, lens, stamp, *place, turn=turn)
+        if self.present is not present:  # they failed on the frame before, while this one was looked at
+            found = self.present.estimate(image, lens, stamp, *place)
         broken, sigma = _health(found)
         reason = self._complaint(broken, sigma)
         if not reason:

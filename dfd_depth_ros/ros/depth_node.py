@@ -1,13 +1,16 @@
 """`depth_node`: defocused images and the lens state in, metric depth with its sigma out.
 
-Callbacks only store what arrived; one worker thread serves the latest images. Nothing that a message says can stop the
-node: a bad one is dropped, counted and named in the diagnostics, and the next good one is served. Weights that come
+Callbacks only store what arrived; worker threads serve the latest images, on a CPU two at once: the networks look at
+each in a thread of its own, and filter and publishers take one after the other. Nothing that a message says can stop
+the node: a bad one is dropped, counted and named in the diagnostics, and the next good one is served. Weights that come
 over the air take over between two images (`hot_swap`).
 """
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -51,13 +54,25 @@ def load_estimator(settings: dict):
 
     from dfd_depth_ros.estimation import estimator
 
-    if settings['threads']:
-        torch.set_num_threads(settings['threads'])
+    device = estimator.to_device(settings['device'])
+    threads = settings['threads'] or usual_threads()
+    at_once, each = estimator.divided(threads, settings['images_at_once'], device)
+    torch.set_num_threads(each)
     names = ('weights', 'device', 'temporal.filter', 'cuda_graphs')
     # In a thread that ends, since each thread that runs networks keeps OpenMP threads of its own as long as it lives,
     # and those of the worker sleep at once while there are more than cores: an image took half as long again.
     with ThreadPoolExecutor(1) as passing:
-        return passing.submit(estimator.load_estimator, *(settings[name] for name in names)).result()
+        found = passing.submit(estimator.load_estimator, *(settings[name] for name in names)).result()
+    found.at_once = at_once
+    return found
+
+
+@cache
+def usual_threads() -> int:
+    """Threads that PyTorch would use if it was not told."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 class DepthNode(LifecycleNode):
@@ -75,7 +90,7 @@ class DepthNode(LifecycleNode):
         self._worker: Worker | None = None
         self._ended: Worker | None = None
         self._lens = LensSource()
-        self._last_stamp = 0
+        self._reading, self._last_stamp = threading.Lock(), 0
         self.monitor = Monitor(self._log)
         self.settings = declare(self, DEPTH_PARAMETERS)
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -116,7 +131,7 @@ class DepthNode(LifecycleNode):
             return FAILURE
         self._estimator.reset()
         self._last_stamp = 0
-        self._worker = Worker(self._serve, self.monitor.dropped, self.settings['queue_size'])
+        self._worker = Worker(self._serve, self.monitor.dropped, self.settings['queue_size'], self._estimator.at_once)
         self._worker.errand(self._swap)  # weights may have come while the node was inactive
         return super().on_activate(state)
 
@@ -193,13 +208,13 @@ class DepthNode(LifecycleNode):
         self.settings = settings
         return SetParametersResult(successful=True)
 
-    # Work: one image after the other, in the worker thread
+    # Work, in threads of the worker: the networks look at several images at once, the rest goes in order
 
-    def _serve(self, message: Image | CompressedImage) -> None:
+    def _serve(self, message: Image | CompressedImage, turn: Callable) -> None:
         started = time.perf_counter()
         settings, stamp = self.settings, messages.to_nanoseconds(message.header.stamp)
         try:
-            result = self._estimate(message, stamp, settings)
+            result = self._estimate(message, stamp, settings, turn)
             facts = self._lens.facts() | {'weights_digest': self._estimator.digest}
             self._outputs.publish_depth(result)
         except Exception as error:
@@ -215,21 +230,31 @@ class DepthNode(LifecycleNode):
         for problem in problems if self.context.ok() else ():  # else they are only the echo of a signal
             self.monitor.error('publish', problem)
 
-    def _estimate(self, message: Image | CompressedImage, stamp: int, settings: dict) -> Result:
-        if stamp < self._last_stamp:
-            self.monitor.warning('time', f'image stamp jumped back by {(self._last_stamp - stamp) / 1e9:.3f} s')
-            self._estimator.reset()
-        self._last_stamp = stamp
-        view = self._inputs.read(message, settings)
-        pose = self._poses.match(message.header, view, settings)
+    def _estimate(self, message: Image | CompressedImage, stamp: int, settings: dict, turn: Callable) -> Result:
+        with self._reading:
+            view = self._inputs.read(message, settings)
+            pose = self._poses.match(message.header, view, settings)
         frame = view.image, view.match.lens, stamp / 1e9, pose, view.camera
-        estimate = self._within_memory(lambda: self._estimator.estimate(*frame), lambda: self._estimate_on_cpu(*frame))
+
+        def in_turn():
+            turn()
+            self._notice_jump(stamp)
+
+        estimate = self._within_memory(
+            lambda: self._estimator.estimate(*frame, turn=in_turn), lambda: self._estimate_on_cpu(*frame, turn=in_turn)
+        )
         quality, age = view.match.quality, f'{view.match.age_s:.3f}'
         self.monitor.fact(lens_quality=quality, lens_age_s=age, notes='; '.join(estimate.notes))
         farthest = min(settings['range.max_m'], self._show_reach(view.match.lens, settings['range.max_sigma_share']))
         estimate = limited(estimate, settings['range.min_m'], farthest)
         camera = view.info, view.camera, view.distortion
         return Result(message.header, view.image, view.match.lens, estimate, *camera)
+
+    def _notice_jump(self, stamp: int) -> None:
+        if stamp < self._last_stamp:
+            self.monitor.warning('time', f'image stamp jumped back by {(self._last_stamp - stamp) / 1e9:.3f} s')
+            self._estimator.reset()
+        self._last_stamp = stamp
 
     def _within_memory(self, work: Callable, otherwise: Callable):
         """What work() returns, or otherwise() where the GPU has too little memory for it. Raises TooLittleMemoryError
@@ -245,10 +270,10 @@ class DepthNode(LifecycleNode):
         self.monitor.condition('device', ON_CPU)
         return otherwise()
 
-    def _estimate_on_cpu(self, *frame) -> Estimate:
+    def _estimate_on_cpu(self, *frame, turn: Callable) -> Estimate:
         self._estimator.move('cpu')
         show_weights(self.monitor, self._estimator)
-        return self._estimator.estimate(*frame)
+        return self._estimator.estimate(*frame, turn=turn)
 
     def _show_reach(self, lens, share: float) -> float:
         """The distance beyond which depth is not published, after telling it."""

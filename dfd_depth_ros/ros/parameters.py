@@ -46,6 +46,9 @@ DEPTH_PARAMETERS = {
         live=True,
     ),
     'threads': Spec(0, 'CPU threads of the networks; 0 leaves the choice to PyTorch.', high=1024),
+    'images_at_once': Spec(
+        0, 'Images that share these threads, on a CPU; 0: two where there are two threads or more.', high=64
+    ),
     'cuda_graphs': Spec(False, 'On CUDA, start the networks as one graph for each image size.'),
     'image_transport': Spec('raw', 'Kind of image that is subscribed.', choices=('raw', 'compressed')),
     'rectified': Spec(False, 'Images are rectified already: P of camera_info describes them.', live=True),
