@@ -109,6 +109,15 @@ def test_weights_that_fail_on_live_frames_are_taken_back_and_refused(fault, reas
     assert not stage.look()[0].notes and stage.live.digest == sha(b'third')
 
 
+def test_a_frame_that_failed_weights_have_begun_is_read_by_those_before():
+    stage = Stage()
+    stage.look(5)
+    stage.offer(sigma=1.0)
+    stage.look(PATIENCE - 1)
+    found = stage.live.estimate(PICTURE, LENS, 0.0, turn=lambda: stage.look())  # the third one fails before its turn
+    assert stage.live.digest == sha(b'first') and found.sigma.max() == np.float32(0.04)
+
+
 def test_a_good_frame_between_bad_ones_is_forgiving():
     stage = Stage()
     stage.look()
