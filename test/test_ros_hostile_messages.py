@@ -82,7 +82,7 @@ class Straight:
     def settle(self):
         wait(lambda: not (self.node._hot_swap and self.node._hot_swap.is_testing()), 'the end of the test of weights')
         wait(lambda: not self.node.monitor.counts()['pending'] and not self.worker._errand, 'the end of the work')
-        assert self.worker._thread.is_alive() and self.node._worker is self.worker
+        assert all(thread.is_alive() for thread in self.worker._threads) and self.node._worker is self.worker
 
     def send(self, callback):
         def send(message):

@@ -51,17 +51,24 @@ def wait(condition):
 
 
 def publishers(node):
-    outputs = {topic: node.create_publisher(kind, topic, reliable(100)) for topic, kind in KINDS.items()}
-    return outputs, lambda: all(output.get_subscription_count() for output in outputs.values())
+    return {topic: node.create_publisher(kind, topic, reliable(100)) for topic, kind in KINDS.items()}
+
+
+def connect(outputs, recorder):
+    """Wait until both ends know of each other: what one end sends earlier may come seconds later."""
+    ends = [output.get_subscription_count for output in outputs.values()]
+    heard = [entry for entry in recorder.node.subscriptions if entry.topic_name.lstrip('/') in KINDS]
+    assert len(heard) == len(KINDS)
+    wait(lambda: all(count() for count in [*ends, *(entry.get_publisher_count for entry in heard)]))
 
 
 @pytest.fixture
 def old_bag(ros, tmp_path):
     """Four frames, 20 ms apart, taken five seconds after 1970."""
     node = ros.create_node('old_camera')
-    outputs, is_heard = publishers(node)
+    outputs = publishers(node)
     recorder = Recorder(BagWriter(tmp_path / 'old'), KINDS)
-    wait(is_heard)
+    connect(outputs, recorder)
     for index in range(4):
         for topic, message in camera_messages(5_000_000_000 + index * 20_000_000).items():
             outputs[topic].publish(message)
@@ -73,9 +80,9 @@ def old_bag(ros, tmp_path):
 
 def test_what_is_sent_until_the_stop_is_in_the_bag(ros, tmp_path):
     node = ros.create_node('camera')
-    outputs, is_heard = publishers(node)
+    outputs = publishers(node)
     recorder = Recorder(BagWriter(tmp_path / 'bag'), KINDS)
-    wait(is_heard)
+    connect(outputs, recorder)
     sent = {topic: [] for topic in KINDS}
     before = time.time_ns()
     for index in range(50):
@@ -97,9 +104,9 @@ def test_what_is_sent_until_the_stop_is_in_the_bag(ros, tmp_path):
 def test_recorder_leaves_a_graph_that_never_falls_silent(ros, tmp_path, monkeypatch):
     monkeypatch.setattr('dfd_depth_ros.ros.recorder.PATIENCE_S', 0.5)
     node = ros.create_node('camera')
-    outputs, is_heard = publishers(node)
+    outputs = publishers(node)
     recorder = Recorder(BagWriter(tmp_path / 'bag'), KINDS)
-    wait(is_heard)
+    connect(outputs, recorder)
     stopping = threading.Thread(target=recorder.stop)
     stopping.start()
     sent = 0
