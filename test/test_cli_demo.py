@@ -2,15 +2,17 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
-from dfd_depth_ros.cli import demo
+from dfd_depth_ros.cli import demo, demo_training
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
 from dfd_depth_ros.networks.weights import save_weights
 from dfd_depth_ros.scenes.bags import BagWriter, Recording, read_bag
+from dfd_depth_ros.scenes.frame import Frame
 from dfd_depth_ros.scenes.lens_files import read_lens
 
 SMALL = ['--size', '96', '72', '--loop-frames', '3', '--seconds', '3']
@@ -130,3 +132,20 @@ def test_published_depth_that_differs_is_noticed():
     assert demo._difference(depth, depth) == 0
     assert demo._difference(depth * 1.01, depth) == pytest.approx(0.01, rel=1e-3)
     assert math.isinf(demo._difference(np.full_like(depth, 1.0), depth))
+
+
+def test_images_whose_truth_did_not_come_are_left_out(weights, monkeypatch):
+    class Frames(list):
+        times, topics = {'depth': None}, {'depth': 'depth/image_rect'}
+
+    lens = read_lens(demo.SIMULATED_LENS)
+    picture, truth = np.full((48, 64, 3), 90, np.uint8), np.full((48, 64), 2.0, np.float32)
+    frames = Frames(Frame('bag', lens=lens, image=picture, depth=truth, stamp=float(i)) for i in range(3))
+    frames[0], frames[2] = (replace(frame, depth=None) for frame in (frames[0], frames[2]))
+    published = [Frame('bag', lens=lens, depth=np.full((48, 64), 2.2, np.float32), stamp=float(i)) for i in range(3)]
+    monkeypatch.setattr(demo_training, 'read_bag', lambda bag, lens, topics=None: published if topics else frames)
+    stamps, errors, known, (last, *_) = demo_training._scored(None, demo.SIMULATED_LENS, weights)
+    assert stamps.tolist() == [0.0] and errors == pytest.approx([0.1]) and known > 0 and last.stamp == 1.0
+    frames.pop(1)
+    with pytest.raises(RuntimeError, match='no published depth has its ground truth'):
+        demo_training._scored(None, demo.SIMULATED_LENS, weights)

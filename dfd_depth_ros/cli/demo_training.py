@@ -88,15 +88,17 @@ def _scored(bag: Path, lens_file: str, weights: str) -> tuple:
         raise RuntimeError('no depth image was published')
     published = {frame.stamp: frame.depth for frame in read_bag(bag, lens, {'truth': frames.topics['depth']})}
     rows, known, last = [], [], None
-    for number, frame in enumerate(tqdm(frames, total=len(frames), desc='scoring the bag', unit='frame')):
+    for frame in tqdm(frames, total=len(frames), desc='scoring the bag', unit='frame'):
         depth = published.get(frame.stamp)
-        if depth is None:
+        if depth is None or frame.depth is None:  # the camera may end between an image and its truth
             continue
         rows.append((frame.stamp, _error(depth, frame.depth)))
         last = frame, depth
-        if number % 10 == 0:
+        if len(rows) % 10 == 1:
             true = replace(true_lens(frame.lens, F_NUMBER_ERROR, FOCUS_ERROR), side=lens.side)
             known.append(_error(estimator.estimate(frame.image, true).depth, frame.depth))
+    if not last:
+        raise RuntimeError('no published depth has its ground truth')
     (stamps, errors), (frame, depth) = np.array(rows).T, last
     nothing = np.full_like(depth, np.nan)
     both = estimator.estimate(frame.image, frame.lens), Estimate(depth, nothing, nothing, nothing)

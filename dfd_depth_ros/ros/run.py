@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 END_S = 1.7
 LOOK_S = 0.05
@@ -24,8 +24,9 @@ def run_node(make: Callable, name: str, arguments: list[str], end_s: float = END
     node, is_over = None, threading.Event()
     threading.Thread(target=_leave_in_time, args=(end_s, is_over), name='signals', daemon=True).start()
     try:
+        executor = SingleThreadedExecutor()  # now: a signal while it is made leaves a traceback from rclpy
         node = make()
-        rclpy.spin(node)
+        rclpy.spin(node, executor)
     except (ExternalShutdownException, KeyboardInterrupt):
         pass
     except Exception:
