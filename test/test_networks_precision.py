@@ -40,8 +40,18 @@ def test_test_picture_has_blur_to_read():
 
 
 def test_a_pytorch_that_cannot_tell_has_no_fast_path(monkeypatch):
-    monkeypatch.delattr(torch.cpu, '_is_amx_tile_supported')
+    for name in precision._INSTRUCTIONS:
+        monkeypatch.delattr(torch.cpu, name)
     assert not precision.pays('cpu') and precision.pays('cuda')
+
+
+@pytest.mark.parametrize('told', precision._INSTRUCTIONS)
+def test_any_instructions_for_bfloat16_are_enough(monkeypatch, told):
+    for name in precision._INSTRUCTIONS:
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: name == told)
+    assert precision.pays('cpu')
+    monkeypatch.setattr(torch.cpu, told, lambda: False)
+    assert not precision.pays('cpu')
 
 
 def test_mixed_runs_convolutions_in_bfloat16_only_where_wanted():

@@ -4,13 +4,15 @@ import torch
 
 from dfd_depth_ros.networks.model import DfdModel, Prediction
 
+_INSTRUCTIONS = ('_is_amx_tile_supported', '_is_avx512_bf16_supported')
 TOLERANCE = 0.25  # of sigma: how far half precision may move the CoC of 95 % of the pixels
 
 
 def pays(device: torch.device | str) -> bool:
-    """Whether bfloat16 is faster: on a CUDA device, and on processors with matrix instructions (AMX)."""
-    has_amx = getattr(torch.cpu, '_is_amx_tile_supported', bool)  # older releases of PyTorch cannot tell: no
-    return torch.device(device).type == 'cuda' or has_amx()
+    """Whether bfloat16 is faster: on a CUDA device, and on processors with instructions for it, in matrices (AMX) or in
+    vectors (AVX-512 BF16)."""
+    tells = [getattr(torch.cpu, name, bool) for name in _INSTRUCTIONS]  # older releases of PyTorch cannot tell: no
+    return torch.device(device).type == 'cuda' or any(tell() for tell in tells)
 
 
 def mixed(device: torch.device | str, wanted: bool = True) -> torch.autocast:
