@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfd_depth_ros.benchmarks import data, limit, machine, network, render
+from dfd_depth_ros.benchmarks import camera, data, limit, machine, network, render
 from dfd_depth_ros.cli import benchmark
 from dfd_depth_ros.estimation.estimator import DepthEstimator, divided, load_estimator
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel
@@ -142,6 +142,24 @@ def test_limit_compares_errors_with_the_bound(weights):
     assert numbers['windows'] == sum(row['windows'] for row in numbers['by_texture']) > 0
     assert numbers['ratio'] == pytest.approx(numbers['error_px'] / numbers['bound_px'])
     assert numbers['by_coc'][0]['coc_px'] == 1.0 and numbers['by_coc'][0]['bound_px'] > 0
+
+
+def test_camera_compares_cameras_on_the_same_scenes(monkeypatch):
+    kinds = ('perfect', 'noise of 1 %')
+    monkeypatch.setattr(camera, 'CAMERAS', {name: camera.CAMERAS[name] for name in kinds})
+    monkeypatch.setattr(camera, 'SIZE', 96)
+    numbers = camera.run(load_estimator('models/dfd_small.safetensors', 'cpu'), scenes=2)
+    clean, noisy = (numbers['cameras'][name] for name in kinds)
+    assert list(clean) == list(camera.SHOWN) and numbers['scenes'] == 2
+    assert clean['blur_mae'] < noisy['blur_mae'] and 0 <= clean['sign_accuracy'] <= 1
+    assert camera.run(load_estimator('models/dfd_small.safetensors', 'cpu'), scenes=2) == numbers
+
+
+def test_a_camera_of_the_suite_differs_from_the_perfect_one_in_what_it_is_called_by():
+    light = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    seen = {name: camera._seen(sensor, light, np.random.default_rng(0)) for name, sensor in camera.CAMERAS.items()}
+    assert all(picture.shape == (3, 64, 64) and 0 <= picture.min() <= picture.max() <= 1 for picture in seen.values())
+    assert all(not torch.equal(picture, seen['perfect']) for name, picture in seen.items() if name != 'perfect')
 
 
 def test_render_measures_what_this_machine_can_run(monkeypatch):

@@ -65,6 +65,27 @@ def test_jpeg_loses_more_at_lower_quality():
     assert 0 < errors[0] < errors[1]
 
 
+@pytest.mark.parametrize('offset', [(0, 0), (3, 5)])
+def test_blocks_of_jpeg_begin_where_the_picture_was_cut_off(offset):
+    noise = np.random.default_rng(1).random((64, 64, 3)).astype(np.float32)
+    picture = Sensor(jpeg_quality=20, jpeg_offset=offset).expose(noise, rng()).astype(int)
+    assert picture.shape == noise.shape
+    for axis in (0, 1):
+        steps = np.abs(np.diff(picture, axis=axis)).mean((1 - axis, 2))
+        by_phase = [steps[phase::8].mean() for phase in range(8)]  # a step at `phase` leads to row `phase + 1`
+        assert np.argmax(by_phase) == (7 - offset[axis]) % 8
+
+
+def test_jpeg_keeps_more_of_colours_with_finer_sampling():
+    colours = np.random.default_rng(1).random((64, 64, 3)).astype(np.float32)
+    clean = Sensor().expose(colours, rng()).astype(int)
+    errors = [
+        np.abs(Sensor(jpeg_quality=95, jpeg_sampling=sampling).expose(colours, rng()) - clean).mean()
+        for sampling in ('4:2:0', '4:2:2', '4:4:4')
+    ]
+    assert errors[0] > errors[1] > errors[2]
+
+
 def test_a_seed_names_a_camera_and_its_noise():
     light = rng().random((32, 32, 3)).astype(np.float32)
     first, second = (random_sensor(np.random.default_rng(5)) for _ in range(2))
@@ -91,5 +112,7 @@ def test_most_random_cameras_are_good_ones():
     assert np.median(noise) < 0.004 and 0.01 < noise.max() < 0.1
     assert 0.02 < np.mean([camera.motion_px > 0 for camera in cameras]) < 0.12
     qualities = np.array([camera.jpeg_quality for camera in cameras])
+    assert {camera.jpeg_sampling for camera in cameras} == {'4:2:0', '4:2:2', '4:4:4'}
+    assert 0.4 < np.mean([camera.jpeg_offset != (0, 0) for camera in cameras]) < 0.6
     assert all(quality == 0 or 55 <= quality <= 98 for quality in qualities)
     assert 0.1 < np.mean((qualities > 0) & (qualities <= 75)) < 0.4  # 75: what much software writes by default

@@ -11,6 +11,7 @@ from dfd_depth_ros.benchmarks import (
     accuracy,
     adapt,
     blur,
+    camera,
     coded,
     data,
     limit,
@@ -33,6 +34,7 @@ SUITES = {
     'network': 'the estimator alone: time of a frame, frames in a second',
     'limit': 'error of the blur that DefocusNet reads, over the Cramer-Rao bound',
     'blur': 'what the networks read of a known blur: the table that calibrate_lens and plan_lens use',
+    'camera': 'what noise, JPEG and other faults of a camera cost, on made-up scenes',
     'data': 'made-up scenes in a second, and their share of a training step',
     'render': 'the renderers: PSNR against a ray-traced lens, time of a forward and backward pass (no weights matter)',
     'adapt': 'online learning: a wrong lens, a right lens, and with --pairs real photographs, scored on unseen frames',
@@ -93,6 +95,7 @@ def main(argv=None) -> int:
             ),
             'limit': lambda: limit.run(estimator),
             'blur': lambda: blur.run(estimator),
+            'camera': lambda: camera.run(estimator),
             'data': lambda: data.run(_training(options.config), estimator.device, figure=options.figure),
             'render': lambda: render.run(estimator.device),
             'adapt': lambda: adapt.run(

@@ -22,7 +22,8 @@ class Sensor:
     direction in radians of the straight path that the picture took during exposure. exposure: gain on linear light.
     shot_noise, read_noise: variance = shot * light + read^2, light in 0..1. bayer: sample and demosaic a mosaic.
     contrast: 0 = plain sRGB curve, 1 = smoothstep on top. sharpening: strength of an unsharp mask of
-    `sharpening_px` sigma. jpeg_quality: 1..100, 0 = no JPEG.
+    `sharpening_px` sigma. jpeg_quality: 1..100, 0 = no JPEG. jpeg_sampling: of its colours, a key of `SAMPLINGS`.
+    jpeg_offset: rows and columns, 0..7, that were cut off above and left of the picture after it was compressed.
     """
 
     base_blur_px: float = 0.0
@@ -36,6 +37,8 @@ class Sensor:
     sharpening: float = 0.0
     sharpening_px: float = 1.0
     jpeg_quality: int = 0
+    jpeg_sampling: str = '4:2:0'
+    jpeg_offset: tuple[int, int] = (0, 0)
 
     def expose(self, light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """light: (H, W, 3) float32 linear, 0..1 with highlights above. Returns (H, W, 3) uint8 as a driver would."""
@@ -47,7 +50,7 @@ class Sensor:
         if self.sharpening:
             encoded = encoded + self.sharpening * (encoded - _gaussian(encoded, self.sharpening_px))
         picture = np.round(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
-        return _through_jpeg(picture, self.jpeg_quality) if self.jpeg_quality else picture
+        return self._through_jpeg(picture) if self.jpeg_quality else picture
 
     def _noisy(self, light, rng):
         if not (self.shot_noise or self.read_noise):
@@ -62,11 +65,26 @@ class Sensor:
         counts = np.round(np.clip(self._noisy(mosaic, rng), 0, 1) * 65535).astype(np.uint16)
         return cv2.cvtColor(counts, cv2.COLOR_BayerRGGB2RGB).astype(np.float32) / 65535
 
+    def _through_jpeg(self, picture):
+        above, left = self.jpeg_offset
+        whole = cv2.copyMakeBorder(picture, above, 0, left, 0, cv2.BORDER_REPLICATE)
+        options = [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality]
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SAMPLINGS[self.jpeg_sampling]]
+        done, data = cv2.imencode('.jpg', whole[..., ::-1], options)
+        if not done:
+            raise ValueError(f'JPEG encoding failed at quality {self.jpeg_quality}')
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)[above:, left:, ::-1].copy()
+
 
 _RGGB = {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 2}
 
 
 MOTION_SHARE = 0.06
+SAMPLINGS = {  # how many colours a JPEG keeps of four pixels in two rows: few, as web cameras do, all
+    '4:2:0': cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    '4:2:2': cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    '4:4:4': cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+}
 
 
 def random_sensor(rng: np.random.Generator, motion: float = MOTION_SHARE) -> Sensor:
@@ -84,7 +102,9 @@ def random_sensor(rng: np.random.Generator, motion: float = MOTION_SHARE) -> Sen
         contrast=rng.uniform(0, 0.8),
         sharpening=rng.uniform(0, 1.0) if rng.random() < 0.5 else 0.0,
         sharpening_px=rng.uniform(0.6, 1.4),
-        jpeg_quality=int(rng.uniform(70, 98) - 15 * poor) if rng.random() < 0.65 else 0,
+        jpeg_quality=int(rng.uniform(70, 98) - 15 * poor) if rng.random() < 0.7 else 0,
+        jpeg_sampling=str(rng.choice(list(SAMPLINGS), p=[0.6, 0.2, 0.2])),
+        jpeg_offset=tuple(map(int, rng.integers(8, size=2))) if rng.random() < 0.5 else (0, 0),
     )
 
 
@@ -105,10 +125,3 @@ def _moved(image, length, angle):
         right, down = x - column, y - row
         kernel[row : row + 2, column : column + 2] += np.outer((1 - down, down), (1 - right, right))
     return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
-
-
-def _through_jpeg(picture, quality):
-    done, data = cv2.imencode('.jpg', picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ValueError(f'JPEG encoding failed at quality {quality}')
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1].copy()
