@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dfd_depth_ros.networks.cues import LocalSpectrum
-from dfd_depth_ros.networks.defocus import Defocus
+from dfd_depth_ros.networks.defocus import CameraSummary, Defocus
 from dfd_depth_ros.networks.depth import _rays, lens_state
 from dfd_depth_ros.networks.model import ARCHITECTURES, DfdModel, to_pixels
 from dfd_depth_ros.networks.weights import WeightsError, load_weights, save_weights
@@ -87,6 +87,24 @@ def test_every_parameter_gets_a_gradient(model):
     assert others == {'residual', 'context_net'}  # for online learning; and the features, which stay as they are
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) and bool(p.grad.any()) for p in learned)
     model.zero_grad(set_to_none=True)
+
+
+def test_what_the_camera_does_is_told_to_every_place():
+    """Sharpness in one corner is heard in the other, far beyond what convolutions reach, and scales and shifts it."""
+    torch.manual_seed(0)
+    summary, x = CameraSummary(4), torch.rand(2, 4, 60, 80)
+    with torch.no_grad():
+        torch.testing.assert_close(summary(x), x, atol=0.02, rtol=0)  # begins as next to nothing
+        summary.tell.weight.normal_()
+        before = summary(x)
+        sharper = x.clone()
+        sharper[0, :, 0, 0] = 5.0
+        after = summary(sharper)
+        whole = torch.cat([sharper.mean((2, 3)), sharper.amax((2, 3))], 1)
+        scale, shift = summary.tell(summary.read(whole)).chunk(2, 1)
+    assert not torch.allclose(after[0, :, 59, 79], before[0, :, 59, 79], atol=0.01)
+    assert torch.equal(after[1], before[1])  # another picture, another camera
+    torch.testing.assert_close(after[0, :, 30, 40], sharper[0, :, 30, 40] * (1 + scale[0]) + shift[0])
 
 
 def test_pixels_are_mixtures_of_the_cells_around_them():

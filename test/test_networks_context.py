@@ -12,7 +12,7 @@ from dfd_depth_ros.networks.depth import lens_state
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.weights import WeightsError, load_weights, save_weights
 from dfd_depth_ros.optics.lens import Lens
-from dfd_depth_ros.training.offline import CONTEXT, Run, TrainConfig
+from dfd_depth_ros.training.offline import CAMERA, CONTEXT, Run, TrainConfig
 
 LENS = Lens(0.05, 2.0, 5e-5, 0.5)
 
@@ -114,6 +114,18 @@ def test_depth_net_hears_of_it_at_any_size(model, size):
         other = model.distribution(image, state).logits
     assert told.shape == other.shape and bool(told.isfinite().all())
     assert not torch.allclose(told, other)
+
+
+def test_weights_without_a_summary_of_the_camera_may_begin_a_training(model, tmp_path):
+    file, whole = tmp_path / 'before.safetensors', DfdModel.state_dict
+    model.state_dict = lambda: {name: value for name, value in whole(model).items() if not name.startswith(CAMERA)}
+    save_weights(file, model, {})
+    with pytest.raises(WeightsError, match='Missing key'):
+        load_weights(file)
+    begun = Run(TrainConfig(start=str(file)), tmp_path, torch.device('cpu')).model
+    for name, value in whole(begun).items():
+        assert name.startswith(CAMERA) or torch.equal(value, whole(model)[name])
+    assert float(begun.defocus_net.camera.tell.weight.abs().max()) < 0.01  # next to nothing
 
 
 def test_weights_from_before_may_begin_a_training(model, tmp_path):

@@ -46,6 +46,7 @@ class DefocusNet(nn.Module):
         self.spectrum = LocalSpectrum()
         self.mix = conv(self.spectrum.channels, eighth, kernel=1)
         self.meet = conv(2 * eighth, eighth, kernel=1)
+        self.camera = CameraSummary(eighth)
         self.body = nn.Sequential(*(Residual(eighth) for _ in range(blocks)))
         self.up = conv(eighth, quarter, kernel=1)
         self.join = conv(quarter, quarter)
@@ -56,9 +57,31 @@ class DefocusNet(nn.Module):
         contrast = image.std((1, 2, 3), keepdim=True)
         detail = self.stem((image - mean) / (contrast + 0.05))
         blur = self.meet(torch.cat([self.down(detail), self.mix(self.spectrum(image))], 1))
-        features = self.join(detail + upsample(self.up(self.body(blur)), 2))
+        features = self.join(detail + upsample(self.up(self.body(self.camera(blur))), 2))
         logits = self.head(features).float()
         probability = posterior.shares(logits)
         magnitude, relative = posterior.magnitude(probability)
         far = posterior.far_share(probability)
         return Defocus(logits, magnitude, (relative * (1 + magnitude)).log(), torch.logit(far, 1e-3), features)
+
+
+class CameraSummary(nn.Module):
+    """(B, width, H, W) features, each channel scaled and shifted by what all of the picture tells of the camera.
+
+    Noise, sharpening and compression look like blur or its absence, and are the same everywhere in a picture: how sharp
+    its sharpest place is and what remains in its flattest says more of them than any one place does. Begins as next to
+    nothing.
+    Source of scaling and shifting: Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.read = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(inplace=True))
+        self.tell = nn.Linear(width, 2 * width)
+        nn.init.normal_(self.tell.weight, std=1e-3)
+        nn.init.zeros_(self.tell.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        whole = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+        scale, shift = self.tell(self.read(whole)).to(x.dtype)[..., None, None].chunk(2, 1)
+        return torch.addcmul(x + shift, x, scale)

@@ -104,8 +104,13 @@ def random_sensor(rng: np.random.Generator, motion: float = MOTION_SHARE) -> Sen
         sharpening_px=rng.uniform(0.6, 1.4),
         jpeg_quality=int(rng.uniform(70, 98) - 15 * poor) if rng.random() < 0.7 else 0,
         jpeg_sampling=str(rng.choice(list(SAMPLINGS), p=[0.6, 0.2, 0.2])),
-        jpeg_offset=tuple(map(int, rng.integers(8, size=2))) if rng.random() < 0.5 else (0, 0),
+        jpeg_offset=_random_offset(rng) if rng.random() < 0.5 else (0, 0),
     )
+
+
+def _random_offset(rng):
+    """Of the blocks of a JPEG, 8 pixels wide."""
+    return int(rng.integers(8)), int(rng.integers(8))
 
 
 def _gaussian(image, sigma):

@@ -33,6 +33,7 @@ from dfd_depth_ros.training.validation import calibrate_sigma, validate
 
 SAVE_EVERY = 100  # steps from one checkpoint to the next
 CONTEXT = ('context_net.', 'depth_net.told.')  # what weights from before there was a ContextNet lack
+CAMERA = ('defocus_net.camera.',)  # and those from before there was a CameraSummary
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Run:
 
 def _begun(config: TrainConfig) -> nn.Module:
     """The model to begin with."""
-    new = CONTEXT if config.context else ()
+    new = CAMERA + (CONTEXT if config.context else ())
     start = load_weights(resolve_path(config.start), new=new)[0] if config.start else None
     model = start or make_model(config.architecture)
     if not config.context:

@@ -32,7 +32,7 @@ from dfd_depth_ros.training.rerender import looks, rerendering, total
 HISTORY = 4  # accepted weights that can be rolled back to
 WORTH = 0.02  # relative improvement below which a stage is left for the next
 NEWS = 4  # new keyframes that end a rest
-STAGES = {'lens': 2e-2, 'norm': 2e-3, 'all': 1e-4}  # and the learning rate of each
+STAGES = {'lens': 4e-2, 'norm': 1e-3, 'all': 1e-4}  # and the learning rate of each
 ANCHOR = 0.1
 
 
