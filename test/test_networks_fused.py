@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from dfd_depth_ros.networks import fused, precision
+from dfd_depth_ros.networks import onednn, precision
 from dfd_depth_ros.networks.blocks import Residual, conv, halved
 from dfd_depth_ros.networks.context import Features
 from dfd_depth_ros.networks.fused import fuse
@@ -35,7 +35,7 @@ def pair(request):
 
 
 def test_it_is_at_hand_here():
-    assert fused._AT_HAND  # so that what follows tests it
+    assert onednn.AT_HAND  # so that what follows tests it
 
 
 @torch.inference_mode()
@@ -43,7 +43,7 @@ def test_in_full_precision_nothing_changes(pair, monkeypatch):
     plain, ready = pair
     x = torch.randn(2, 8, 12, 20)
     torch.testing.assert_close(ready(x), plain(x), atol=1e-5, rtol=1e-5)
-    monkeypatch.setattr(fused, '_AT_HAND', False)
+    monkeypatch.setattr(onednn, 'AT_HAND', False)
     torch.testing.assert_close(ready(x), plain(x), atol=1e-5, rtol=1e-5)
 
 
@@ -54,7 +54,7 @@ def test_in_half_precision_only_the_rounding_of_a_sum_differs(pair, monkeypatch)
     precision.stored(ready)
     with precision.mixed('cpu'):
         found = ready(x)
-        monkeypatch.setattr(fused, '_AT_HAND', False)
+        monkeypatch.setattr(onednn, 'AT_HAND', False)
         expected = ready(x)
     assert found.dtype == expected.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected.float(), atol=0.02, rtol=0.02)
@@ -119,3 +119,32 @@ def test_no_normalisation_and_no_activation_is_left():
 def test_halved_is_the_mean_of_four():
     x = torch.rand(2, 3, 6, 10, dtype=torch.float64)
     torch.testing.assert_close(halved(x), torch.nn.functional.avg_pool2d(x, 2))
+
+
+@pytest.mark.parametrize('shape', [(1, 5, 7, 3, 64), (2, 6, 64), (4, 64)])
+def test_a_product_is_that_of_matrices(shape):
+    torch.manual_seed(4)
+    x, matrix = torch.randn(shape), torch.randn(64, 23)
+    found = onednn.product(x, matrix)
+    assert found.shape == (*shape[:-1], 23)
+    torch.testing.assert_close(found.double(), x.double() @ matrix.double(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_product_keeps_gradients_and_precision():
+    x, matrix = torch.randn(3, 5, requires_grad=True), torch.randn(5, 2)
+    (gradient,) = torch.autograd.grad(onednn.product(x, matrix).sum(), x)
+    torch.testing.assert_close(gradient, matrix.sum(1).expand(3, 5))
+    assert onednn.product(x.detach().double(), matrix.double()).dtype == torch.float64
+
+
+@torch.inference_mode()
+def test_weights_are_arranged_for_the_size_of_the_picture(capfd):
+    """oneDNN tells what it rearranges: no weights, once a picture of that size has been seen."""
+    ready = fuse(torch.nn.Sequential(torch.nn.Conv2d(40, 96, 3, 2, 1)).requires_grad_(False))
+    x = torch.randn(1, 40, 120, 160).contiguous(memory_format=torch.channels_last)
+    ready(x)
+    with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+        ready(x)
+    told = capfd.readouterr().out.splitlines()
+    assert any('convolution' in line for line in told)
+    assert not [line for line in told if 'reorder' in line and '96x40x3x3' in line]

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from dfd_depth_ros.networks import fused, precision
+from dfd_depth_ros.networks import onednn, precision
 from dfd_depth_ros.networks.model import DfdModel
 from dfd_depth_ros.networks.weights import load_weights
 from dfd_depth_ros.paths import resolve_path
@@ -63,7 +63,7 @@ def test_mixed_runs_convolutions_in_bfloat16_only_where_wanted():
 
 @torch.inference_mode()
 def test_weights_stored_in_half_give_bit_for_bit_what_casting_gives(shipped, monkeypatch):
-    monkeypatch.setattr(fused, '_AT_HAND', False)  # where it adds a shortcut in one pass it rounds once less
+    monkeypatch.setattr(onednn, 'AT_HAND', False)  # where it adds a shortcut in one pass it rounds once less
     image, lens = precision._test_picture(), torch.tensor([[12.0, 0.6, 400.0, 127.5, 95.5]])
     copied = precision.stored(copy.deepcopy(shipped))
     kinds = {module.weight.dtype for module in copied.modules() if isinstance(module, torch.nn.Conv2d)}

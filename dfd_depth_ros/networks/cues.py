@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dfd_depth_ros.networks.blocks import halved
+from dfd_depth_ros.networks.onednn import product
 
 BLOCK = 8
 FLOOR = 1e-6  # energy that quantisation to 8 bits leaves in a coefficient
@@ -51,7 +52,7 @@ class LocalSpectrum(nn.Module):
         margin = (BLOCK - stride) // 2
         channels = F.pad(channels, (margin,) * 4, mode='replicate') if margin else channels
         blocks = channels.unfold(2, BLOCK, stride).unfold(3, BLOCK, stride).permute(0, 2, 3, 1, 4, 5)
-        energy = (blocks.flatten(-2) @ self.filters).square() @ self.groups
+        energy = product(product(blocks.flatten(-2), self.filters).square_(), self.groups)
         return energy.flatten(-2).movedim(-1, 1)
 
 

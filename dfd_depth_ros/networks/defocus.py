@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.functional import adaptive_max_pool2d
 
 from dfd_depth_ros.networks import posterior
 from dfd_depth_ros.networks.blocks import Residual, conv, upsample
@@ -53,9 +54,9 @@ class DefocusNet(nn.Module):
         self.head = nn.Conv2d(quarter, posterior.BINS, 1)
 
     def forward(self, image: torch.Tensor) -> Defocus:
-        mean = image.mean((1, 2, 3), keepdim=True)
-        contrast = image.std((1, 2, 3), keepdim=True)
-        detail = self.stem((image - mean) / (contrast + 0.05))
+        centred = image - image.mean((1, 2, 3), keepdim=True)
+        contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+        detail = self.stem(centred / (contrast + 0.05))
         blur = self.meet(torch.cat([self.down(detail), self.mix(self.spectrum(image))], 1))
         features = self.join(detail + upsample(self.up(self.body(self.camera(blur))), 2))
         logits = self.head(features).float()
@@ -82,6 +83,6 @@ class CameraSummary(nn.Module):
         nn.init.zeros_(self.tell.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        whole = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+        whole = torch.cat([x.mean((2, 3)), adaptive_max_pool2d(x, 1).flatten(1)], 1)
         scale, shift = self.tell(self.read(whole)).to(x.dtype)[..., None, None].chunk(2, 1)
         return torch.addcmul(x + shift, x, scale)

@@ -30,9 +30,8 @@ def lens_state(lens: Lens, height: int, width: int, centre: tuple[float, float] 
 
 
 class DepthNet(nn.Module):
-    """`Defocus` and lens (B, 5, see `lens_state`) to logits of signed CoC (B, BINS, H/4, W/4)
-    and, for each pixel of a cell, logits of the cells around it that it belongs to (B, 9, 16, H/4, W/4; Teed and Deng,
-    "RAFT", ECCV 2020). H and W of the picture are multiples of 32.
+    """`Defocus` and lens (B, 5, see `lens_state`) to logits of signed CoC (B, BINS, H/4, W/4) and the features that
+    they were read from, see `belonging`. H and W of the picture are multiples of 32.
 
     features: channels of `Defocus.features`. widths, blocks: of the body at 1/8, 1/16 and 1/32. context: channels of
     what `ContextNet` tells, 0 for nothing.
@@ -59,8 +58,12 @@ class DepthNet(nn.Module):
         told = [] if context is None else [tell(context) for tell in self.told]
         body = self.body(entered, [_resized(more, entered.shape[-1] >> n) for n, more in enumerate(told, 1)])
         joined = self.join(upsample(self.narrow(body), 2) + defocus.features)
-        belong = self.belong(joined).clamp_(-STRONGEST, STRONGEST).float().unflatten(1, (NEIGHBOURS, CELL**2))
-        return defocus.logits + self.head(joined).float(), belong
+        return defocus.logits + self.head(joined).float(), joined
+
+    def belonging(self, features: torch.Tensor) -> torch.Tensor:
+        """For each pixel of a cell, logits of the cells around it that it belongs to: (B, 9, 16, H/4, W/4). features:
+        as `forward` gives them. Source: Teed and Deng, "RAFT", ECCV 2020."""
+        return self.belong(features).clamp_(-STRONGEST, STRONGEST).unflatten(1, (NEIGHBOURS, CELL**2))
 
 
 def _resized(maps, width):

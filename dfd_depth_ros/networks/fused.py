@@ -2,20 +2,18 @@
 
 Normalisation is folded into the convolution before it. On a processor the shortcut that is added and the activation
 are computed by oneDNN while the numbers are at hand, not in two more passes over memory, and the weights stay arranged
-as it wants them, not anew at each call. PyTorch's compiler asks for that by operators of its own (`torch.ops.mkldnn`),
-which are called here without the compiler. They give the same numbers, but for the last bit of a sum in bfloat16. Where
-they are not, on other devices, for gradients and in export, everything is done one after the other.
+as it wants them for pictures of the first size, not anew at each call. The numbers are the same, but for the last bit
+of a sum in bfloat16. Where oneDNN is not at hand (`networks.onednn`), everything is done one after the other.
 """
 
 import torch
 from torch import nn
 
+from dfd_depth_ros.networks import onednn
 from dfd_depth_ros.networks.blocks import Residual
 from dfd_depth_ros.networks.context import Inverted, SameConv
 
 _ACTIVATIONS = {nn.ReLU: ('relu', []), nn.ReLU6: ('hardtanh', [0.0, 6.0])}
-_OPERATORS = ('_convolution_pointwise', '_reorder_convolution_weight')
-_AT_HAND = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
 
 
 def fuse(module: nn.Module) -> nn.Module:
@@ -67,14 +65,14 @@ class _Fused(nn.Module):
 
     def forward(self, x, shortcut=None):
         weight = self.conv.weight
-        if not _AT_HAND or x.requires_grad or weight.device.type != 'cpu' or _is_watched(weight):
+        if not onednn.at_hand(x, weight) or _is_cast(weight):
             return self._one_after_the_other(x, shortcut)
         like_weight = {'dtype': weight.dtype, 'memory_format': torch.channels_last}
         x = x.to(**like_weight)
         if isinstance(self.conv, SameConv):
             x = self.conv.surrounded(x)
         kind, numbers = _ACTIVATIONS.get(type(self.activation), (None, []))
-        given = (self._weight(), self.conv.bias, *_geometry(self.conv))
+        given = (self._weight(x.shape), self.conv.bias, *_geometry(self.conv))
         if shortcut is None:
             return torch.ops.mkldnn._convolution_pointwise(x, *given, kind or 'none', numbers, '')
         sum_of = (x, shortcut.to(**like_weight))
@@ -84,12 +82,13 @@ class _Fused(nn.Module):
         x = self.conv(x) if shortcut is None else shortcut + self.conv(x)
         return x if self.activation is None else self.activation(x)
 
-    def _weight(self):
-        """The weights as oneDNN wants them, arranged anew if they have changed."""
+    def _weight(self, size):
+        """The weights as oneDNN wants them for an input of that size, arranged anew if they have changed. For another
+        size it may want them otherwise, and then arranges them at each call."""
         weight = self.conv.weight
         state = (weight.data_ptr(), weight.dtype, 0 if weight.is_inference() else weight._version)
         if self._arranged_from != state:
-            self._arranged = torch.ops.mkldnn._reorder_convolution_weight(weight, *_geometry(self.conv))
+            self._arranged = torch.ops.mkldnn._reorder_convolution_weight(weight, *_geometry(self.conv), size)
             self._arranged_from = state
         return self._arranged
 
@@ -106,10 +105,9 @@ class _Shortcut(nn.Module):
         return self.last(self.before(x), x)
 
 
-def _is_watched(weight):
-    """Whether PyTorch shall cast the weight, or records what is computed."""
-    cast = torch.is_autocast_enabled('cpu') and torch.get_autocast_dtype('cpu') != weight.dtype
-    return cast or torch.compiler.is_compiling()
+def _is_cast(weight):
+    """Whether PyTorch shall cast the weight."""
+    return torch.is_autocast_enabled('cpu') and torch.get_autocast_dtype('cpu') != weight.dtype
 
 
 def _geometry(conv):

@@ -95,9 +95,10 @@ class DfdModel(nn.Module):
         smaller = padded(smaller)
         context = self.context_net(smaller) if self.context_net else None
         here = None if context is None else context[..., : image.shape[-2] // STRIDE, : image.shape[-1] // STRIDE]
-        defocus, logits, belong = self._look(image, lens, here)
-        wider = self._look(smaller, its_lens, context)[1]
+        defocus, logits, features = self._look(image, lens, here)
+        _, wider, _ = self._look(smaller, its_lens, context)
         never = posterior.impossible(lens[:, 0] * lens[:, 1], side)
+        belong = self.depth_net.belonging(features)
         return Distribution(pooled(logits, wider, self.trust, never), belong, lens, defocus)
 
     def _look(self, image, lens, context):
@@ -135,7 +136,7 @@ def to_pixels(cells: torch.Tensor, belong: torch.Tensor, size: torch.Size | tupl
     batch, channels, height, width = cells.shape
     around = unfold(pad(cells, (1, 1, 1, 1), mode='replicate'), 3).view(batch, channels, NEIGHBOURS, height, width)
     around = pad(around.permute(0, 3, 4, 1, 2).flatten(0, 2), (0, 0, 0, 1), value=1.0)  # ones collect the weights
-    weights = belong.permute(0, 3, 4, 1, 2).flatten(0, 2).exp()
+    weights = belong.permute(0, 3, 4, 1, 2).flatten(0, 2).exp().float()  # of half precision in half the time
     with torch.autocast(cells.device.type, enabled=False):  # as (B H/4 W/4) small products of matrices
         mixed = torch.bmm(around, weights)
     pixels = (mixed[:, :-1] / mixed[:, -1:]).view(batch, height, width, channels, CELL, CELL).permute(0, 3, 1, 4, 2, 5)

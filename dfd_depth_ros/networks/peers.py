@@ -127,7 +127,8 @@ class ImageOnly(Peer):
         nothing = features.new_zeros(len(features), 1, *features.shape[-2:])
         flat = nothing.expand(-1, posterior.BINS, -1, -1)
         told = torch.cat([lens.new_tensor(REFERENCE).expand(len(lens), 2), lens[:, 2:]], 1)
-        logits, belong = self.depth_net(Defocus(flat, nothing, nothing, nothing, features), told)
+        logits, read = self.depth_net(Defocus(flat, nothing, nothing, nothing, features), told)
+        belong = self.depth_net.belonging(read)
         return Referred(logits, belong, told, Defocus(flat, nothing, nothing, nothing, features))
 
     def forward(self, image: torch.Tensor, lens: torch.Tensor, side: str = 'both') -> Prediction:

@@ -15,6 +15,8 @@ Source: regression by classification as in Fu et al., "Deep Ordinal Regression N
 import torch
 from torch.nn.functional import log_softmax
 
+from dfd_depth_ros.networks.onednn import product
+
 BINS, MAX_COC = 64, 32.0  # classes, and the |CoC| in pixels of the outermost ones
 _REACH = float(torch.tensor(MAX_COC).log1p())
 _STEP = 2 * _REACH / (BINS - 1)
@@ -123,7 +125,7 @@ def magnitude(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """|CoC| in pixels and the standard deviation of its log(1 + |CoC|), (B, 1, H, W) each."""
     level = centres(probability).abs().log1p().flatten()
     with torch.autocast(probability.device.type, enabled=False):
-        moments = probability.movedim(1, -1) @ torch.stack([level, level**2], 1)
+        moments = product(probability.movedim(1, -1), torch.stack([level, level**2], 1))
     mean, square = moments.movedim(-1, 1).split(1, 1)
     return mean.expm1(), ((square - mean**2).clamp(min=0) + 1e-4).sqrt()
 
@@ -134,7 +136,7 @@ def sides(probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.
     level = symlog(centres(probability)).flatten()
     half = torch.arange(BINS, device=level.device)[:, None] // (BINS // 2) == torch.arange(2, device=level.device)
     weights = torch.cat([half * level[:, None] ** power for power in (0, 1, 2)], 1)  # sums over each half, as a product
-    share, mean, square = (probability.movedim(1, -1) @ weights).movedim(-1, 1).split(2, 1)
+    share, mean, square = product(probability.movedim(1, -1), weights).movedim(-1, 1).split(2, 1)
     mean, square = (moment / share.clamp(min=1e-12) for moment in (mean, square))
     coc = symexp(mean)
     return share, coc, (1 + coc.abs()) * (square - mean**2 + (_STEP / 4) ** 2).clamp(min=0).sqrt()

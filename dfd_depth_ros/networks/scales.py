@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import interpolate, pad
 
 from dfd_depth_ros.networks import blocks
+from dfd_depth_ros.networks.onednn import product
 from dfd_depth_ros.networks.posterior import BINS, centres, symlog
 
 STRIDE = 32
@@ -39,7 +40,7 @@ def pooled(closer: torch.Tensor, wider: torch.Tensor, trust: torch.Tensor, never
 def doubled(logits: torch.Tensor) -> torch.Tensor:
     """Logits of signed CoC (B, BINS, h, w) of a picture of half the size, as logits of CoC in the picture itself."""
     side_by_side = logits.movedim(1, -1)  # the classes of a pixel, see `posterior.shares`
-    return (side_by_side @ _stretch(logits).T).movedim(-1, 1) + _density(logits)
+    return product(side_by_side, _stretch(logits).T).movedim(-1, 1) + _density(logits)
 
 
 def _stretch(like: torch.Tensor) -> torch.Tensor:
