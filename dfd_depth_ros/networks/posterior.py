@@ -103,7 +103,7 @@ def decided(probability: torch.Tensor, gain: torch.Tensor, focus: torch.Tensor) 
     """CoC in pixels, (B, 1, H, W), that a user loses least with. Near taken as far is an error of several times the
     true depth, far taken as near one of less than it: classes count depth^-LEAN times. And the median of two sides as
     likely as each other lies between them, where nothing is: the odds of the sides are taken to the power RESOLVE.
-    gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/accuracy.md tells how both numbers were chosen."""
+    gain: K in pixel * metre, focus: 1/s in dioptres, (B,) each. docs/lessons.md tells how both numbers were chosen."""
     inverse_depth = focus[:, None, None, None] - centres(probability) / gain[:, None, None, None]
     mass = (probability * inverse_depth.detach().clamp(min=_FARTHEST) ** LEAN).movedim(1, -1)
     cumulative = mass.cumsum(-1)

@@ -3,7 +3,7 @@
 An outline is blurred as much as the thing that it belongs to, and hides what is behind it. So a sharp edge between
 something sharp and something blurred says that the blurred one lies behind; where the edge is soft, and the sharp one
 shines through it, that it lies in front. Rooms show this as well, but there it is easier to learn that floors are near
-and walls are far, and networks that see nothing else learn nothing else (docs/accuracy.md).
+and walls are far, and networks that see nothing else learn nothing else (docs/lessons.md).
 """
 
 import cv2
