@@ -2,7 +2,7 @@
 
 Normalisation is folded into the convolution before it. On a processor the shortcut that is added and the activation
 are computed by oneDNN while the numbers are at hand, not in two more passes over memory, and the weights stay arranged
-as it wants them for pictures of the first size, not anew at each call. The numbers are the same, but for the last bit
+as it wants them for the largest picture so far, not anew at each call. The numbers are the same, but for the last bit
 of a sum in bfloat16. Where oneDNN is not at hand (`networks.onednn`), everything is done one after the other.
 """
 
@@ -57,11 +57,10 @@ class _Fused(nn.Module):
     def __init__(self, conv: nn.Conv2d):
         super().__init__()
         self.conv, self.activation = conv, None
-        self._arranged = None
-        self._arranged_from: tuple = ()
+        self._arranged: tuple = (None, (), 0)  # weights, what they were arranged from, for how many pixels
 
     def __getstate__(self):
-        return self.__dict__ | {'_arranged': None, '_arranged_from': ()}  # oneDNN's tensors cannot be copied
+        return self.__dict__ | {'_arranged': (None, (), 0)}  # oneDNN's tensors cannot be copied
 
     def forward(self, x, shortcut=None):
         weight = self.conv.weight
@@ -83,14 +82,16 @@ class _Fused(nn.Module):
         return x if self.activation is None else self.activation(x)
 
     def _weight(self, size):
-        """The weights as oneDNN wants them for an input of that size, arranged anew if they have changed. For another
-        size it may want them otherwise, and then arranges them at each call."""
+        """The weights as oneDNN wants them for an input of that size, arranged anew if they have changed or the input
+        is larger than any before. For a smaller one it may want some otherwise, and then arranges these at each call:
+        a test picture comes first, and must not decide."""
         weight = self.conv.weight
         state = (weight.data_ptr(), weight.dtype, 0 if weight.is_inference() else weight._version)
-        if self._arranged_from != state:
-            self._arranged = torch.ops.mkldnn._reorder_convolution_weight(weight, *_geometry(self.conv), size)
-            self._arranged_from = state
-        return self._arranged
+        arranged, origin, pixels = self._arranged
+        if origin != state or size.numel() > pixels:
+            arranged = torch.ops.mkldnn._reorder_convolution_weight(weight, *_geometry(self.conv), size)
+            self._arranged = arranged, state, size.numel()
+        return arranged
 
 
 class _Shortcut(nn.Module):
